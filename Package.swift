@@ -12,7 +12,14 @@ struct Module {
 }
 
 let modules: [Module] = [
-  Module(name: "Base", tests: [])
+  Module(name: "Base"),
+  Module(
+    name: "KernelRuntime", needs: ["Base"],
+    products: [
+      .product(name: "DequeModule", package: "swift-collections"),
+      .product(name: "HeapModule", package: "swift-collections"),
+    ]),
+  Module(name: "DeviceSeam", needs: ["Base", "KernelRuntime"]),
 ]
 
 let settings: [SwiftSetting] = [
@@ -44,5 +51,8 @@ for module in modules {
 let package = Package(
   name: "nouveau-dmem",
   products: modules.map { .library(name: $0.name, targets: [$0.name]) },
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0")
+  ],
   targets: targets
 )

@@ -1,0 +1,166 @@
+public import Base
+public import KernelRuntime
+
+/// Which way a mapping lets data move (`enum dma_data_direction`).
+public enum DMADirection: UInt8, Sendable, Hashable {
+  /// The device reads and writes.
+  case bidirectional = 0
+  /// The device reads host memory.
+  case toDevice = 1
+  /// The device writes host memory.
+  case fromDevice = 2
+
+  /// Whether a device may write through such a mapping.
+  public var allowsDeviceWrite: Bool { self != .toDevice }
+  /// Whether a device may read through such a mapping.
+  public var allowsDeviceRead: Bool { self != .fromDevice }
+}
+
+/// Why the bus refused a device's access.
+public enum DMAFault: Error, Hashable, Sendable {
+  /// No mapping covers the address.
+  case unmapped(DMAAddress)
+  /// The mapping doesn't allow this direction.
+  case permission(DMAAddress, isWrite: Bool)
+}
+
+/// Bytes of host memory that a device may touch now: a place in RAM or in the coherent pool.
+@frozen
+public struct DMATarget {
+  public let memory: MappedMemory
+  public let offset: Int
+  /// Bytes from `offset` that are covered by the same mapping.
+  public let length: Int
+}
+
+/// The bus addresses of one device: the only way from the device to host memory.
+///
+/// Each page that a device may reach is mapped first and unmapped afterwards, exactly once; an
+/// access outside that is a fault, so that a copy after the unmapping is found and not lucky.
+/// Bus addresses differ from physical ones by a constant, so that taking one for the other faults.
+public final class DMAAddressSpace {
+  /// Added to a physical address. SOURCE: none; any value that no physical address reaches.
+  public static let busOffset: UInt64 = 1 << 40
+  /// Where the coherent pool begins on the bus.
+  public static let coherentBase: UInt64 = 1 << 42
+
+  private let kernel: Kernel
+  private let ram: MappedMemory
+  /// Mappings of each RAM page, by direction: three counters in one record.
+  private let pages: RecordTable<Counts>
+  private let coherent: CoherentPool
+  /// Pages mapped now, each mapping counted.
+  public private(set) var mappedPages: UInt64 = 0
+  /// Mappings made since the space was made.
+  public private(set) var totalMaps: UInt64 = 0
+  /// Unmappings that no mapping matched: each is a driver's defect.
+  public private(set) var badUnmaps: [DMAAddress] = []
+
+  private struct Counts: BitwiseCopyable {
+    var both: UInt16 = 0
+    var toDevice: UInt16 = 0
+    var fromDevice: UInt16 = 0
+
+    subscript(direction: DMADirection) -> UInt16 {
+      get {
+        switch direction {
+        case .bidirectional: both
+        case .toDevice: toDevice
+        case .fromDevice: fromDevice
+        }
+      }
+      set {
+        switch direction {
+        case .bidirectional: both = newValue
+        case .toDevice: toDevice = newValue
+        case .fromDevice: fromDevice = newValue
+        }
+      }
+    }
+  }
+
+  /// - Parameters:
+  ///   - ram: the machine's RAM; PFN `n` begins at byte `n * 4096`.
+  ///   - coherentBytes: the size of the pool for ``allocateCoherent(bytes:)``.
+  public init(_ kernel: Kernel, ram: MappedMemory, coherentBytes: Int = 4 << 20)
+    throws(KernelError)
+  {
+    self.kernel = kernel
+    self.ram = ram
+    pages = try RecordTable(count: ram.count / PageSize.bytes)
+    coherent = try CoherentPool(byteCount: coherentBytes)
+  }
+
+  // MARK: the driver's side
+
+  /// Maps a RAM page for the device (`dma_map_page`). Passes `dma.map`.
+  public func map(_ pfn: PFN, _ direction: DMADirection) throws(KernelError) -> DMAAddress {
+    try kernel.failures.check(.dmaMap)
+    invariant(pfn.index < pages.count, "dma_map_page of \(pfn), which is no RAM page")
+    pages[pfn.index][direction] += 1
+    mappedPages += 1
+    totalMaps += 1
+    return DMAAddress(pfn.physical.rawValue + Self.busOffset)
+  }
+
+  /// Takes a mapping back (`dma_unmap_page`). An address that isn't mapped so is recorded in
+  /// ``badUnmaps`` and changes nothing.
+  public func unmap(_ address: DMAAddress, _ direction: DMADirection) {
+    guard let index = pageIndex(address), pages[index][direction] > 0 else {
+      badUnmaps.append(address)
+      return
+    }
+    pages[index][direction] -= 1
+    mappedPages -= 1
+  }
+
+  /// Memory that driver and device share (`dma_alloc_coherent`), page aligned and zeroed.
+  /// Passes `dma.alloc_coherent`.
+  public func allocateCoherent(bytes: Int) throws(KernelError) -> CoherentBuffer {
+    try kernel.failures.check(.dmaAllocCoherent)
+    return try coherent.allocate(bytes: bytes)
+  }
+
+  /// Returns coherent memory; the device can't reach it afterwards.
+  public func freeCoherent(_ buffer: CoherentBuffer) { coherent.free(buffer) }
+
+  /// Coherent bytes in use.
+  public var coherentBytesInUse: Int { coherent.bytesInUse }
+
+  // MARK: the device's side
+
+  /// Where `address` leads, if a mapping allows it; the caller splits accesses at mapping ends.
+  @inline(__always)
+  public func resolve(_ address: DMAAddress, isWrite: Bool) throws(DMAFault) -> DMATarget {
+    if address.rawValue >= Self.coherentBase {
+      guard let target = coherent.resolve(address) else { throw .unmapped(address) }
+      return target
+    }
+    guard let index = pageIndex(address) else { throw .unmapped(address) }
+    let counts = pages[index]
+    let allowed =
+      counts.both > 0 || (isWrite ? counts.fromDevice > 0 : counts.toDevice > 0)
+    guard allowed else {
+      if counts.toDevice > 0 || counts.fromDevice > 0 {
+        throw .permission(address, isWrite: isWrite)
+      }
+      throw .unmapped(address)
+    }
+    let offset = address.pageOffset
+    return DMATarget(
+      memory: ram, offset: index << PageSize.shift | offset, length: PageSize.bytes - offset)
+  }
+
+  private func pageIndex(_ address: DMAAddress) -> Int? {
+    guard address.rawValue >= Self.busOffset else { return nil }
+    let index = (address.rawValue - Self.busOffset) >> UInt64(PageSize.shift)
+    return index < UInt64(pages.count) ? Int(index) : nil
+  }
+
+  /// Mappings of one RAM page now, for audits.
+  public func mappingCount(of pfn: PFN) -> Int {
+    guard pfn.index < pages.count else { return 0 }
+    let counts = pages[pfn.index]
+    return Int(counts.both) + Int(counts.toDevice) + Int(counts.fromDevice)
+  }
+}

@@ -1,0 +1,47 @@
+/// A PCI function's configuration space, as a driver reaches it.
+public protocol PCIConfigurationSpace: AnyObject {
+  /// The dword at `offset`, a multiple of 4 below 4096; all ones when the function is gone.
+  func readConfiguration(at offset: Int) -> UInt32
+  /// Writes the dword at `offset`; dropped when the function is gone.
+  func writeConfiguration(_ value: UInt32, at offset: Int)
+}
+
+/// A window of registers. Accesses are 32 bits wide and aligned, as the GPU's BAR0 demands.
+public protocol RegisterWindow: AnyObject {
+  /// The window's size in bytes.
+  var byteCount: UInt64 { get }
+  /// The register at `offset`; all ones when the device is gone.
+  func read32(at offset: UInt32) -> UInt32
+  /// Writes the register at `offset`; dropped when the device is gone.
+  func write32(_ value: UInt32, at offset: UInt32)
+}
+
+/// A window onto a device's memory through which the CPU reads and writes words (BAR1).
+public protocol ApertureWindow: AnyObject {
+  var byteCount: UInt64 { get }
+  func read32(at offset: UInt64) -> UInt32
+  func write32(_ value: UInt32, at offset: UInt64)
+}
+
+/// What the bus gives a driver for one function: the driver's whole view of the hardware.
+///
+/// Three sides stand behind it: the emulated device, a recording, and a real device that can only
+/// be read.
+public protocol PCIDevice: PCIConfigurationSpace {
+  /// Such as `0000:01:00.0`.
+  var busAddress: String { get }
+  /// BAR0, the registers.
+  var registers: any RegisterWindow { get }
+  /// BAR1, the aperture onto VRAM; nil where none is mapped.
+  var aperture: (any ApertureWindow)? { get }
+  /// The function's one interrupt (MSI).
+  var interrupt: InterruptLine { get }
+  /// Through which alone the device reaches host memory.
+  var dma: DMAAddressSpace { get }
+}
+
+/// Where a driver gets firmware images from (`request_firmware`).
+public protocol FirmwareStore: AnyObject {
+  /// The image at `path`, such as `nvidia/gp100/acr/bl.bin`; nil when there is none.
+  func image(at path: String) -> [UInt8]?
+}

@@ -1,0 +1,206 @@
+import Base
+import DequeModule
+import HeapModule
+
+extension Kernel {
+  /// The place before an operation where another runnable may go first.
+  ///
+  /// A strategy that doesn't preempt passes straight through.
+  @inlinable
+  public func point() async {
+    if mayPreempt { await preempt() }
+  }
+
+  @usableFromInline
+  var mayPreempt: Bool {
+    choices.preempts && (!ready.isEmpty || timeMayPass)
+  }
+
+  /// Whether a strategy may let time pass although something can run: only to events that are near,
+  /// so that a task is not taken to stand still for the 15 s of a fence's time-out.
+  var timeMayPass: Bool {
+    guard choices.advancesTime, mode == .simulated, let next = timers.min else { return false }
+    return next.deadline <= virtualNow &+ raceHorizon
+  }
+
+  @usableFromInline
+  func preempt() async {
+    let me = requireTask("a scheduling point")
+    let pick = choices.pick(current: me, ready: ready, timeMayPass: timeMayPass)
+    switch pick {
+    case .current:
+      return
+    case .ready(let index):
+      chosenNext = ready.remove(at: index)
+    case .time:
+      // Time passes while this task could have run: the event's runnable goes first.
+      fireNextTimer()
+      guard !ready.isEmpty else { return }
+      chosenNext = ready.removeLast()
+    }
+    makeReady(me)
+    await suspend(me)
+  }
+
+  /// Lets every other ready runnable go first; what a polling loop must call.
+  public func yield() async {
+    let me = requireTask("yield")
+    guard !ready.isEmpty || !timers.isEmpty else { return }
+    if ready.isEmpty && mode == .simulated {
+      // Nothing else can run now, so polling can only be ended by an event.
+      fireNextTimer()
+    }
+    makeReady(me)
+    await suspend(me)
+  }
+
+  /// Sleeps for `duration` nanoseconds.
+  public func sleep(_ duration: UInt64) async {
+    let me = requireTask("sleep")
+    let deadline = now &+ duration
+    addTimer(after: duration, .wake(me, sleepCount: me.sleepCount &+ 1))
+    await block(.sleep(until: deadline))
+  }
+
+  /// Sleeps until ``wake(_:)``.
+  func block(_ reason: WaitReason) async {
+    let me = requireTask("a sleep on \(reason)")
+    invariant(me.atomicDepth == 0, "\(me.name) sleeps on \(reason) in atomic context")
+    me.sleepCount &+= 1
+    me.waitingFor = reason
+    await suspend(me)
+  }
+
+  /// Makes a sleeping task ready; waking one that doesn't sleep changes nothing.
+  func wake(_ task: KernelTask) {
+    guard task.waitingFor != nil else { return }
+    task.waitingFor = nil
+    makeReady(task)
+  }
+
+  func suspend(_ me: KernelTask) async {
+    unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+      unsafe me.continuation = continuation
+    }
+    current = me
+  }
+
+  // MARK: the loop
+
+  /// Runs until `isDone`, or until nothing can run any more.
+  func loop(until isDone: () -> Bool) throws(RunFailure) {
+    invariant(current == nil, "run() inside a run of the same kernel")
+    let limit = steps &+ stepLimit
+    while !isDone() {
+      if mode == .realTime { pollRealTime() }
+      guard let next = takeNext() else {
+        if try waitForEvent() { continue }
+        throw .deadlock(blockedTasks())
+      }
+      steps &+= 1
+      if steps > limit { throw .stepLimit(steps: stepLimit, running: next.name) }
+      dispatch(next)
+    }
+  }
+
+  private func takeNext() -> Runnable? {
+    if let chosen = chosenNext {
+      chosenNext = nil
+      chosen.isReady = false
+      return chosen
+    }
+    if ready.isEmpty { return nil }
+    let timeMayPass = timeMayPass
+    if ready.count == 1 && !timeMayPass || !choices.reorders {
+      let first = ready.removeFirst()
+      first.isReady = false
+      return first
+    }
+    switch choices.pick(current: nil, ready: ready, timeMayPass: timeMayPass) {
+    case .ready(let index):
+      let picked = ready.remove(at: index)
+      picked.isReady = false
+      return picked
+    case .time:
+      fireNextTimer()
+      return takeNext()
+    case .current:
+      invariantFailed("a strategy chose to go on with a task while none was running")
+    }
+  }
+
+  private func dispatch(_ runnable: Runnable) {
+    current = runnable
+    if let task = runnable as? KernelTask {
+      switch task.phase {
+      case .new(let body):
+        task.phase = .live
+        start(task, body)
+      case .live:
+        guard let continuation = unsafe task.continuation else {
+          invariantFailed("\(task.name) is ready without a continuation")
+        }
+        unsafe task.continuation = nil
+        unsafe continuation.resume()
+      case .finished:
+        invariantFailed("\(task.name) ran after its end")
+      }
+      executor.drain()
+    } else if let agent = runnable as? Agent {
+      agent.runStep()
+    }
+    current = nil
+  }
+
+  private func start(_ task: KernelTask, _ body: @escaping () async -> Void) {
+    let start = TaskStart(body: body) { [unowned self] in finish(task) }
+    let actor = actor
+    Task(executorPreference: executor) { await actor.run(start) }
+  }
+
+  private func finish(_ task: KernelTask) {
+    lockChecks.taskEnds(task)
+    task.phase = .finished
+    liveTasks.removeAll { $0 === task }
+    for joiner in task.joiners { wake(joiner) }
+    task.joiners = []
+  }
+
+  /// Every task that sleeps, with what it sleeps on, in order of creation.
+  public func blockedTasks() -> [BlockedTask] {
+    liveTasks.compactMap { task in
+      task.waitingFor.map {
+        BlockedTask(name: task.name, reason: $0, holds: task.heldLocks.map(\.lockClass.name))
+      }
+    }
+  }
+}
+
+/// A task that sleeps when a run ends, with what it waits for and which locks it holds.
+public struct BlockedTask: Hashable, Sendable, CustomStringConvertible {
+  public let name: String
+  public let reason: WaitReason
+  public let holds: [String]
+
+  public var description: String {
+    let locks = holds.isEmpty ? "" : " and holds \(holds.joined(separator: ", "))"
+    return "\(name) waits for \(reason)\(locks)"
+  }
+}
+
+/// Why a run ended before its body did.
+public enum RunFailure: Error, Hashable, Sendable, CustomStringConvertible {
+  /// Nothing can run and no event is due; the tasks that sleep.
+  case deadlock([BlockedTask])
+  /// The bound on steps was passed: a live-lock, or a flow longer than the bound.
+  case stepLimit(steps: UInt64, running: String)
+
+  public var description: String {
+    switch self {
+    case .deadlock(let tasks):
+      "deadlock: " + tasks.map(\.description).joined(separator: "; ")
+    case .stepLimit(let steps, let running):
+      "no end within \(steps) steps; \(running) was next"
+    }
+  }
+}

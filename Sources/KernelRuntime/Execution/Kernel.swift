@@ -1,0 +1,114 @@
+import Base
+import DequeModule
+import HeapModule
+
+/// The runtime of one machine: its tasks, clock, order of events, failures and trace.
+///
+/// Everything of one machine lives on the thread that calls ``run(_:)``; hundreds of kernels may run
+/// side by side, one a thread. All nondeterminism (order, time, draws, failures) comes from here, so
+/// that a run is a list of choices and can be repeated.
+///
+/// `await` means "may sleep"; each sleeping operation begins with ``point()``, the place where
+/// another task may be chosen to run first. Between two awaits nothing else runs.
+public final class Kernel {
+  /// How time passes.
+  public enum Mode: String, Sendable {
+    /// A virtual clock that jumps to the next event when nothing can run.
+    case simulated
+    /// The host's monotonic clock; copy engines move bytes on worker threads.
+    case realTime
+  }
+
+  public let mode: Mode
+  public let trace: Trace
+  public let failures: FailurePlan
+  public let choices: any Choices
+  /// Order and ownership of locks, checked at run time.
+  public let lockChecks = LockChecks()
+
+  let executor = KernelExecutor()
+  let actor: KernelActor
+  var ready: Deque<Runnable> = []
+  var timers: Heap<TimerEntry> = []
+  var timerCount: UInt64 = 0
+  let wallClock: WallClock
+  var virtualNow: UInt64 = 0
+  private var nextID = 0
+  /// Tasks that have begun or will, in order of creation, without the finished ones.
+  var liveTasks: [KernelTask] = []
+  /// What runs now.
+  public internal(set) var current: Runnable?
+  /// The one that a preemption chose to run next.
+  var chosenNext: Runnable?
+  /// Bounds the steps of one run, so that a live-lock ends with a report.
+  public var stepLimit: UInt64 = 50_000_000
+  /// How far ahead, in nanoseconds, an event may lie that a strategy lets happen before ready tasks.
+  public var raceHorizon: UInt64 = 1_000_000
+  /// Steps dispatched since the kernel was made.
+  public internal(set) var steps: UInt64 = 0
+  let inbox = Inbox()
+
+  public init(
+    mode: Mode = .simulated,
+    choices: any Choices = FIFOChoices(),
+    failures: FailurePlan = FailurePlan(),
+    trace: Trace = Trace()
+  ) {
+    self.mode = mode
+    self.choices = choices
+    self.failures = failures
+    self.trace = trace
+    actor = KernelActor(executor: executor)
+    wallClock = WallClock()
+    trace.clock = { [unowned self] in now }
+    trace.currentRow = { [unowned self] in current?.row ?? .kernel }
+  }
+
+  /// Nanoseconds since the kernel was made.
+  public var now: UInt64 {
+    mode == .simulated ? virtualNow : wallClock.elapsed
+  }
+
+  /// The running task; nil in an agent's step and outside a run.
+  public var currentTask: KernelTask? { current as? KernelTask }
+
+  func requireTask(_ operation: String) -> KernelTask {
+    guard let task = currentTask else {
+      invariantFailed("\(operation) outside a task: \(current?.name ?? "no runnable")")
+    }
+    return task
+  }
+
+  func takeID() -> Int {
+    defer { nextID += 1 }
+    return nextID
+  }
+
+  /// Starts a task; it runs when the scheduler first chooses it.
+  @discardableResult
+  public func spawn(_ name: String, _ body: @escaping () async -> Void) -> KernelTask {
+    let task = KernelTask(
+      kernel: self, id: takeID(), name: name, row: trace.row(name, in: .cpu), body: body)
+    liveTasks.append(task)
+    makeReady(task)
+    return task
+  }
+
+  /// Makes an agent whose `step` runs each time it is kicked. The row's group defaults to interrupts.
+  public func agent(
+    _ name: String, group: TraceGroup = .interrupts, step: @escaping () -> Void
+  ) -> Agent {
+    Agent(kernel: self, id: takeID(), name: name, row: trace.row(name, in: group), step: step)
+  }
+
+  func makeReady(_ runnable: Runnable) {
+    guard !runnable.isReady else { return }
+    runnable.isReady = true
+    ready.append(runnable)
+  }
+
+  /// Draws a number below `bound` for model data (not for order), from the run's choices.
+  public func draw(below bound: Int, _ label: StaticString) -> Int {
+    choices.draw(below: bound, label)
+  }
+}

@@ -1,0 +1,66 @@
+/// The executor of one machine: it runs jobs on the thread that drives the machine, and nowhere
+/// else.
+///
+/// One class is both the actor's serial executor and the tasks' preferred executor. Either role
+/// alone sends resumed continuations through the global pool first, which would give order away.
+@safe
+final class KernelExecutor: SerialExecutor, TaskExecutor, @unchecked Sendable {
+  // Sendable is claimed by hand: every entry point runs on the driving thread, because jobs are
+  // enqueued only by code that runs in `drain()` or by the scheduler itself.
+
+  /// Jobs made runnable by the step in progress. The scheduler resumes one task at a time, so this
+  /// holds one job nearly always.
+  private var jobs: [UnownedJob] = []
+  private var next = 0
+
+  func enqueue(_ job: consuming ExecutorJob) {
+    jobs.append(UnownedJob(job))
+  }
+
+  /// Runs jobs until none is left.
+  func drain() {
+    while next < jobs.count {
+      let job = jobs[next]
+      next += 1
+      unsafe job.runSynchronously(
+        isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
+    }
+    jobs.removeAll(keepingCapacity: true)
+    next = 0
+  }
+
+  func asUnownedSerialExecutor() -> UnownedSerialExecutor {
+    unsafe UnownedSerialExecutor(ordinary: self)
+  }
+
+  func asUnownedTaskExecutor() -> UnownedTaskExecutor {
+    unsafe UnownedTaskExecutor(ordinary: self)
+  }
+
+  func checkIsolated() {}
+}
+
+/// The actor that all model code of one machine is isolated to.
+actor KernelActor {
+  nonisolated let executor: KernelExecutor
+
+  init(executor: KernelExecutor) { self.executor = executor }
+
+  nonisolated var unownedExecutor: UnownedSerialExecutor {
+    unsafe executor.asUnownedSerialExecutor()
+  }
+
+  /// Runs a task's body to its end; everything it awaits stays on this actor.
+  func run(_ start: TaskStart) async {
+    await start.body()
+    start.finished()
+  }
+}
+
+/// A task's body on its way to the actor.
+struct TaskStart: @unchecked Sendable {
+  // Sendable is claimed by hand: the value is made and consumed on the driving thread; the
+  // compiler can't see that the task's executor is that thread.
+  let body: () async -> Void
+  let finished: () -> Void
+}

@@ -1,0 +1,125 @@
+/// Something that the scheduler can run: a ``KernelTask`` that may sleep, or an ``Agent`` that may
+/// not.
+public class Runnable {
+  /// Numbered in order of creation within one kernel; the same in every run of the same flow.
+  public let id: Int
+  /// What the trace and the reports call it.
+  public let name: String
+  /// Its row in the trace.
+  public let row: TraceRow
+
+  unowned let kernel: Kernel
+  /// Whether it stands in the ready list.
+  var isReady = false
+
+  init(kernel: Kernel, id: Int, name: String, row: TraceRow) {
+    self.kernel = kernel
+    self.id = id
+    self.name = name
+    self.row = row
+  }
+}
+
+/// A thread of the modelled kernel: it may sleep, hold sleeping locks and take page faults.
+@safe
+public final class KernelTask: Runnable {
+  enum Phase {
+    case new(() async -> Void)
+    case live
+    case finished
+  }
+
+  var phase: Phase
+  var continuation: UnsafeContinuation<Void, Never>?
+  /// Counts sleeps, so that a late timer can't end a later sleep.
+  var sleepCount: UInt64 = 0
+  /// What the task sleeps on; nil while it runs or is ready.
+  public internal(set) var waitingFor: WaitReason?
+  /// The sleeping locks that it holds, oldest first.
+  public internal(set) var heldLocks: [HeldLock] = []
+  /// Depth of sections in which it may not sleep.
+  var atomicDepth = 0
+  /// Tasks that wait for its end.
+  var joiners: [KernelTask] = []
+  /// Nesting depth of fence-signalling sections; a section may not sleep on a fence.
+  public var signallingDepth = 0
+
+  init(kernel: Kernel, id: Int, name: String, row: TraceRow, body: @escaping () async -> Void) {
+    phase = .new(body)
+    super.init(kernel: kernel, id: id, name: name, row: row)
+  }
+
+  /// Whether the body has returned.
+  public var isFinished: Bool {
+    if case .finished = phase { return true }
+    return false
+  }
+
+  /// Sleeps until the task has ended.
+  public func join() async {
+    await kernel.point()
+    while !isFinished {
+      let me = kernel.requireTask("join")
+      joiners.append(me)
+      await kernel.block(.join(task: name))
+    }
+  }
+}
+
+/// A step that runs to its end without sleeping: an interrupt handler, a timer, a device's engine.
+public final class Agent: Runnable {
+  private let step: () -> Void
+  /// Set once the agent is retired; a retired agent never runs again.
+  public private(set) var isRetired = false
+
+  init(kernel: Kernel, id: Int, name: String, row: TraceRow, step: @escaping () -> Void) {
+    self.step = step
+    super.init(kernel: kernel, id: id, name: name, row: row)
+  }
+
+  /// Makes the agent ready now; kicking a ready agent again changes nothing.
+  public func kick() {
+    guard !isRetired else { return }
+    kernel.makeReady(self)
+  }
+
+  /// Makes the agent ready when `delay` nanoseconds have passed.
+  @discardableResult
+  public func kick(after delay: UInt64) -> TimerHandle {
+    kernel.addTimer(after: delay, .agent(self))
+  }
+
+  /// Stops the agent for good; pending kicks are forgotten.
+  public func retire() { isRetired = true }
+
+  func runStep() {
+    if !isRetired { step() }
+  }
+}
+
+/// What a task sleeps on, for reports of hangs.
+public enum WaitReason: Hashable, Sendable, CustomStringConvertible {
+  /// A sleeping lock, with the name of the task that holds it.
+  case lock(LockClass, owner: String?)
+  /// A named wait queue.
+  case queue(String)
+  /// Time to pass.
+  case sleep(until: UInt64)
+  /// Another task's end.
+  case join(task: String)
+  /// A page's lock bit.
+  case pageLock(pfn: UInt64)
+  /// A fence, by context and sequence number.
+  case fence(context: UInt64, seqno: UInt64)
+
+  public var description: String {
+    switch self {
+    case .lock(let lock, let owner): "\(lock.name), held by \(owner ?? "nobody")"
+    case .queue(let name): name
+    case .sleep(let until): "time \(until) ns"
+    case .join(let task): "the end of \(task)"
+    case .pageLock(let pfn): "the lock of page 0x" + String(pfn, radix: 16)
+    case .fence(let context, let seqno): "fence \(context):\(seqno)"
+    }
+  }
+}

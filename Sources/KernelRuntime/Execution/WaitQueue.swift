@@ -1,0 +1,91 @@
+import DequeModule
+
+/// A queue of tasks that sleep until a condition holds (`wait_queue_head_t`).
+public final class WaitQueue {
+  public let name: String
+  private unowned let kernel: Kernel
+  private var waiters: Deque<KernelTask> = []
+
+  public init(_ kernel: Kernel, _ name: String) {
+    self.kernel = kernel
+    self.name = name
+  }
+
+  /// Whether a task sleeps here.
+  public var hasWaiters: Bool { !waiters.isEmpty }
+
+  /// Sleeps until `condition` holds; it is tested before the first sleep and after each wake-up.
+  public func wait(until condition: () -> Bool) async {
+    await kernel.point()
+    while !condition() {
+      waiters.append(kernel.requireTask("a wait on \(name)"))
+      await kernel.block(.queue(name))
+    }
+  }
+
+  /// As ``wait(until:)`` for at most `timeout` nanoseconds; false when the time ran out first.
+  ///
+  /// `reason` replaces the queue's name in reports of hangs.
+  public func wait(
+    timeout: UInt64, for reason: WaitReason? = nil, until condition: () -> Bool
+  ) async -> Bool {
+    await kernel.point()
+    if condition() { return true }
+    let me = kernel.requireTask("a wait on \(name)")
+    let (sum, overflow) = kernel.now.addingReportingOverflow(timeout)
+    let deadline = overflow ? UInt64.max : sum
+    while true {
+      let now = kernel.now
+      guard now < deadline else {
+        waiters.removeAll { $0 === me }
+        return condition()
+      }
+      if !waiters.contains(where: { $0 === me }) { waiters.append(me) }
+      let timer =
+        timeout == .max
+        ? nil : kernel.addTimer(after: deadline - now, .wake(me, sleepCount: me.sleepCount &+ 1))
+      await kernel.block(reason ?? .queue(name))
+      timer?.cancel()
+      if condition() {
+        waiters.removeAll { $0 === me }
+        return true
+      }
+    }
+  }
+
+  /// Wakes every waiter; each tests its condition again.
+  public func wakeAll() {
+    let woken = waiters
+    waiters.removeAll(keepingCapacity: true)
+    for task in woken { kernel.wake(task) }
+  }
+
+  /// Wakes the oldest waiter.
+  public func wakeOne() {
+    while let task = waiters.popFirst() {
+      guard task.waitingFor != nil else { continue }
+      kernel.wake(task)
+      return
+    }
+  }
+}
+
+/// A one-way latch that tasks can wait for (`struct completion`).
+public final class Completion {
+  private let queue: WaitQueue
+  public private(set) var isDone = false
+
+  public init(_ kernel: Kernel, _ name: String) { queue = WaitQueue(kernel, name) }
+
+  /// Ends every wait, now and later.
+  public func complete() {
+    isDone = true
+    queue.wakeAll()
+  }
+
+  /// Sleeps until ``complete()``.
+  public func wait() async { await queue.wait { isDone } }
+
+  /// Makes the latch usable again.
+  public func reset() { isDone = false }
+}

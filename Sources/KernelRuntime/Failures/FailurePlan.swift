@@ -1,0 +1,92 @@
+public import Base
+
+/// Which injection points fail, when, and how; and how often each was passed.
+public final class FailurePlan {
+  /// Which passages of a point fail, counted from 1 at the time the rule is armed.
+  public enum When: Hashable, Sendable, CustomStringConvertible {
+    case nth(UInt64)
+    case from(UInt64)
+    case always
+
+    func covers(_ passage: UInt64) -> Bool {
+      switch self {
+      case .nth(let n): passage == n
+      case .from(let n): passage >= n
+      case .always: true
+      }
+    }
+
+    public var description: String {
+      switch self {
+      case .nth(let n): "passage \(n)"
+      case .from(let n): "passage \(n) and later"
+      case .always: "every passage"
+      }
+    }
+  }
+
+  /// One armed failure.
+  public struct Rule: Hashable, Sendable {
+    public let point: InjectionPoint
+    public let when: When
+    /// The error thrown; nil for a device fault.
+    public let error: KernelError?
+    /// Passages of the point before the rule was armed.
+    let base: UInt64
+    /// How often it has struck.
+    public fileprivate(set) var strikes: UInt64 = 0
+  }
+
+  /// The armed rules, in order of arming.
+  public private(set) var rules: [Rule] = []
+  private var passages = [UInt64](repeating: 0, count: InjectionPoint.slots)
+  private var armed: UInt64 = 0
+  /// Told of each strike.
+  public var observer: ((InjectionPoint, KernelError?) -> Void)?
+
+  public init() {}
+
+  /// Arms a failure; `error` defaults to the point's usual one.
+  public func arm(_ point: InjectionPoint, _ when: When, error: KernelError? = nil) {
+    rules.append(
+      Rule(
+        point: point, when: when, error: error ?? point.errors.first, base: passages[point.slot]))
+    armed |= 1 << UInt64(point.slot)
+  }
+
+  /// Takes back every rule of `point`, or all rules.
+  public func disarm(_ point: InjectionPoint? = nil) {
+    rules.removeAll { point == nil || $0.point == point }
+    armed = rules.reduce(0) { $0 | 1 << UInt64($1.point.slot) }
+  }
+
+  /// How often `point` was passed.
+  public func passages(of point: InjectionPoint) -> UInt64 { passages[point.slot] }
+
+  /// Passes a point that can give an error; throws it when a rule covers this passage.
+  @inline(__always)
+  public func check(_ point: InjectionPoint) throws(KernelError) {
+    passages[point.slot] &+= 1
+    if armed & (1 << UInt64(point.slot)) != 0, let rule = strike(point) {
+      throw rule.error ?? .EIO
+    }
+  }
+
+  /// Passes a point of a device fault; true when a rule covers this passage.
+  @inline(__always)
+  public func fires(_ point: InjectionPoint) -> Bool {
+    passages[point.slot] &+= 1
+    return armed & (1 << UInt64(point.slot)) != 0 && strike(point) != nil
+  }
+
+  private func strike(_ point: InjectionPoint) -> Rule? {
+    for index in rules.indices where rules[index].point == point {
+      let rule = rules[index]
+      guard rule.when.covers(passages[point.slot] - rule.base) else { continue }
+      rules[index].strikes += 1
+      observer?(point, rule.error)
+      return rule
+    }
+    return nil
+  }
+}
