@@ -1,0 +1,75 @@
+package import Base
+package import DMAFence
+package import KernelRuntime
+package import LinuxMM
+
+extension Dmem {
+  /// Scratch for one migration.
+  func takeScratch() -> MigrationScratch {
+    let scratch = spareScratch.popLast() ?? MigrationScratch(pages: PageSize.pagesPerHuge)
+    scratch.reset()
+    return scratch
+  }
+
+  /// Puts the planned copies and a fence behind them into the copy channel, all or nothing: when
+  /// this throws, the engine has been told nothing.
+  ///
+  /// One kick for copies and fence, so that no error can come between them (checks.md A1: nouveau
+  /// ignores that a fence could not be made, and waits on nothing).
+  func submit(_ scratch: MigrationScratch) async throws(KernelError) -> NouveauFence {
+    let channel = try await device.copyChannel()
+    let fence = try await channel.submit(scratch.plan.runs)
+    counters.launches += UInt64(scratch.plan.runs.count)
+    return fence
+  }
+
+  /// Waits until the copies before `fence` are complete; the reason when they aren't.
+  ///
+  /// After a time-out or an error the engine may still be at work on pages that are about to be
+  /// used for something else, so the channel is stopped before this returns: no byte moves
+  /// afterwards (checks.md A2, bugs.md L04).
+  func waitForCopies(_ fence: NouveauFence) async -> KernelError? {
+    do throws(KernelError) {
+      try await fence.wait()
+      return nil
+    } catch {
+      await device.stopCopyChannel(error)
+      return error
+    }
+  }
+
+  /// Submits the plan and waits for it. Nil when every planned copy is complete.
+  func copyAndWait(_ scratch: MigrationScratch) async -> KernelError? {
+    if scratch.plan.isEmpty { return nil }
+    do throws(KernelError) {
+      return await waitForCopies(try await submit(scratch))
+    } catch {
+      return error
+    }
+  }
+
+  /// Takes the GPU's translations of a range away before its pages are copied.
+  ///
+  /// The driver lets the core's own notice of its migrations pass (bugs.md R65), and so has to do
+  /// this itself, under the mutex that guards the GPU's page tables: otherwise a store by the GPU
+  /// after the copy is lost (N20, checks.md A10). Other processes that share a page are told by the
+  /// core when it unmaps them.
+  ///
+  /// LOCKING: takes the svmm mutex; sleeps until the GPU's TLB is clean.
+  func stopDeviceAccess(of space: AddressSpace, _ range: VirtualRange) async {
+    guard let svmm = device.svm.svmm(of: space) else { return }
+    await svmm.unmap(range)
+  }
+
+  /// Takes back every destination of a migration whose copies didn't complete.
+  func dropAllDestinations(_ pages: borrowing CollectedPages, _ scratch: MigrationScratch) {
+    unmapAll(scratch)
+    for index in 0..<pages.count {
+      guard let destination = pages[destination: index].pfn else { continue }
+      pages[destination: index] = .empty
+      dropPage(destination)
+    }
+  }
+
+  func unmapAll(_ scratch: MigrationScratch) { scratch.unmapAll(device.dma) }
+}

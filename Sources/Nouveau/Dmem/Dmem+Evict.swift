@@ -1,0 +1,162 @@
+package import Base
+package import KernelRuntime
+package import LinuxMM
+
+/// What an eviction did, in pages.
+public struct EvictionResult: Hashable, Sendable {
+  /// Back in RAM with their bytes.
+  public var evicted = 0
+  /// Still on the device: held by others to the end of the time allowed, or their copy failed.
+  public var left = 0
+  /// Replaced by poison because the device is gone and with it their bytes; each access to them gets
+  /// SIGBUS.
+  public var lost = 0
+  /// The last error of a copy.
+  public var error: KernelError?
+
+  public init() {}
+}
+
+extension Dmem {
+  /// How long eviction waits for pages that others hold, in virtual nanoseconds.
+  static let evictionPatience: UInt64 = 15_000_000_000
+
+  /// Brings every page of a chunk back to RAM, pass by pass, until none is in use.
+  ///
+  /// The core leaves out pages that it can't lock at once, and says nothing of them (bugs.md L07,
+  /// R30); nouveau makes one pass. Here the pass is repeated, with growing pauses, for as long as
+  /// ``evictionPatience``. Each page's copy is checked (L06).
+  ///
+  /// The GPU's translations go as the core unmaps each page: it tells every process's notifier, and
+  /// an event without our owner isn't let pass.
+  ///
+  /// LOCKING: no mmap lock needed; pages are found by number. The notifiers take svmm mutexes.
+  /// Kernel: nouveau_dmem_evict_chunk
+  func evict(_ chunk: DmemChunk) async -> EvictionResult {
+    lock.withLock { close(chunk) }
+    var result = EvictionResult()
+    var pause: UInt64 = 1_000
+    let deadline = kernel.now &+ Self.evictionPatience
+    let start = kernel.now
+    while chunk.inUse > 0 {
+      let before = chunk.inUse
+      result.error = await evictPass(chunk, &result)
+      if chunk.inUse == 0 { break }
+      if let error = result.error, !isWorthRetrying(error) { break }
+      if chunk.inUse == before {
+        guard kernel.now < deadline else { break }
+        await kernel.sleep(pause)
+        pause = min(pause * 2, 1_000_000_000)
+      }
+    }
+    result.left = chunk.inUse
+    kernel.trace.span(
+      .dmemEvict, since: start, chunk.range.start.rawValue, UInt64(result.evicted),
+      UInt64(result.left))
+    return result
+  }
+
+  /// A device that is gone can't copy later either.
+  private func isWorthRetrying(_ error: KernelError) -> Bool {
+    error != .ENODEV && kernel.now < .max
+  }
+
+  private func evictPass(_ chunk: DmemChunk, _ result: inout EvictionResult) async -> KernelError? {
+    let scratch = takeScratch()
+    defer { spareScratch.append(scratch) }
+    let pages = mm.migrateDeviceSetup(chunk.range, scratch.buffers)
+    guard pages.collected > 0 else {
+      pages.abandon()
+      return nil
+    }
+    var failure: KernelError?
+    for index in 0..<pages.count where pages[source: index].migrates {
+      do throws(KernelError) {
+        try planEviction(index, pages, scratch, chunk)
+      } catch {
+        failure = error
+      }
+    }
+    if let error = await copyAndWait(scratch) {
+      counters.copyFailures += UInt64(scratch.plan.pages)
+      dropAllDestinations(pages, scratch)
+      pages.abandon()
+      return error
+    }
+    unmapAll(scratch)
+    let committed = pages.commit()
+    let moved = (0..<committed.count).count { committed[source: $0].migrates }
+    committed.finalize()
+    counters.evicted += UInt64(moved)
+    result.evicted += moved
+    return failure
+  }
+
+  private func planEviction(
+    _ index: Int, _ pages: borrowing CollectedPages, _ scratch: MigrationScratch, _ chunk: DmemChunk
+  ) throws(KernelError) {
+    guard let source = pages[source: index].pfn else { return }
+    try planCopyToRAM(index, from: chunk.address(of: source), pages, scratch)
+  }
+
+  /// Brings every page of every chunk back and returns the chunks: what unbinding the driver needs.
+  ///
+  /// When the device is gone the pages' bytes are gone too; with `isForced` they become poison, so
+  /// that the processes get SIGBUS instead of somebody else's bytes, and the driver can leave. Else
+  /// chunks with pages left stay, and the caller may try again. Kernel: nouveau_dmem_fini
+  package func evictAll(isForced: Bool) async -> EvictionResult {
+    var total = EvictionResult()
+    isClosed = true
+    await chunkMutex.lock()
+    for chunk in chunks {
+      var result = await evict(chunk)
+      if result.left > 0 && isForced && device.isLost {
+        result.lost = await poison(chunk)
+        result.left = chunk.inUse
+      }
+      total.evicted += result.evicted
+      total.lost += result.lost
+      total.left += result.left
+      total.error = result.error ?? total.error
+      if chunk.inUse == 0 { await remove(chunk) }
+    }
+    chunkMutex.unlock()
+    if total.left > 0 {
+      // The driver stays bound: what is left can still be faulted back, and new chunks be made.
+      isClosed = false
+      for chunk in chunks { reopen(chunk) }
+    }
+    await housekeeping.flush()
+    return total
+  }
+
+  private func reopen(_ chunk: DmemChunk) {
+    lock.withLock {
+      guard chunk.isClosing else { return }
+      chunk.isClosing = false
+      freePages += chunk.freePages
+    }
+    firstWithSpace = 0
+  }
+
+  /// Replaces the pages of a chunk on a dead device by poisoned pages: the bytes are lost, and each
+  /// access says so.
+  private func poison(_ chunk: DmemChunk) async -> Int {
+    let scratch = takeScratch()
+    defer { spareScratch.append(scratch) }
+    let pages = mm.migrateDeviceSetup(chunk.range, scratch.buffers)
+    for index in 0..<pages.count where pages[source: index].migrates {
+      guard let destination = try? mm.allocatePage() else { continue }
+      let locked = mm.tryLock(destination)
+      invariant(locked, "a page fresh from the allocator is locked")
+      mm.clear(destination)
+      mm.setPoisoned(destination)
+      pages[destination: index] = MigratePFN(destination)
+    }
+    let committed = pages.commit()
+    let lost = (0..<committed.count).count { committed[source: $0].migrates }
+    committed.finalize()
+    counters.lost += UInt64(lost)
+    return lost
+  }
+}

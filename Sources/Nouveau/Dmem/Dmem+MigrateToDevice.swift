@@ -1,0 +1,203 @@
+package import Base
+package import KernelRuntime
+package import LinuxMM
+
+/// What a bulk migration did, in pages.
+public struct MigrationResult: Hashable, Sendable {
+  /// Asked for.
+  public var requested = 0
+  /// On the device now because of this call.
+  public var moved = 0
+  /// Left where they were: pinned, locked, on the device already, refused, or no device page free.
+  public var skipped: Int { requested - moved }
+  /// The first error that kept a batch from being copied; its pages are intact in RAM.
+  public var error: KernelError?
+
+  public init() {}
+}
+
+/// A batch that has been collected and whose copies are under way.
+private struct BatchInFlight: ~Copyable {
+  let pages: CollectedPages
+  let scratch: MigrationScratch
+  /// Nil when nothing had to be copied, or the copies couldn't be submitted.
+  let fence: NouveauFence?
+  let submitError: KernelError?
+  let range: VirtualRange
+  let start: UInt64
+}
+
+extension Dmem {
+  /// Moves what can be moved of `range` to the device.
+  ///
+  /// Works in batches. While one is being copied the next is collected; each is committed only
+  /// after its own fence. Pages that can't move stay, which is no error; a batch whose copies fail
+  /// stays whole, and the result names the error. Throws `EINVAL` for a range that is empty,
+  /// unaligned or not wholly mapped, and what the core says of mappings that can't migrate.
+  ///
+  /// LOCKING: takes the mmap lock for reading, then the svmm mutex. Kernel: nouveau_dmem_migrate_vma
+  package func migrateToDevice(
+    _ svmm: SVMM, _ range: VirtualRange
+  ) async throws(KernelError) -> MigrationResult {
+    guard !range.isEmpty, range.start.isPageAligned, range.end.isPageAligned else { throw .EINVAL }
+    await beginOperation()
+    defer { endOperation() }
+    let space = svmm.space
+    await space.mmapLock.lockShared()
+    defer { space.mmapLock.unlockShared() }
+    let parts = try mappedParts(of: range, in: space)
+    var result = MigrationResult()
+    result.requested = Int((range.end - range.start) / UInt64(PageSize.bytes))
+
+    var inFlight: BatchInFlight?
+    for batch in batches(of: parts) where result.error == nil {
+      do throws(KernelError) {
+        let started = try await begin(svmm, batch)
+        if let previous = inFlight.take() { await finish(previous, svmm, &result) }
+        inFlight = consume started
+      } catch {
+        if let previous = inFlight.take() { await finish(previous, svmm, &result) }
+        // A refusal of the first batch is an answer to the caller's arguments; a later one ends a
+        // migration that has moved pages, and the result says how many.
+        if batch.start == range.start { throw error }
+        result.error = result.error ?? error
+      }
+      if policy.batchesInFlight == 1, let batch = inFlight.take() {
+        await finish(batch, svmm, &result)
+      }
+    }
+    if let last = inFlight.take() { await finish(last, svmm, &result) }
+    counters.skipped += UInt64(result.skipped)
+    return result
+  }
+
+  /// The parts cut into batches. The end follows the start in every turn and never passes the part
+  /// (bugs.md N01: only the first chunk of a range moved; N02: the last one moved too much).
+  private func batches(of parts: [VirtualRange]) -> [VirtualRange] {
+    let step = UInt64(policy.batchPages * PageSize.bytes)
+    return parts.flatMap { part in
+      stride(from: part.start.rawValue, to: part.end.rawValue, by: Int(step)).map { start in
+        VirtualRange(
+          start: VirtualAddress(start),
+          end: VirtualAddress(min(start + step, part.end.rawValue)))
+      }
+    }
+  }
+
+  /// The range cut at the borders of its mappings; `EINVAL` when a part isn't mapped. Checked before
+  /// anything moves, so that a bad range changes nothing.
+  private func mappedParts(
+    of range: VirtualRange, in space: AddressSpace
+  ) throws(KernelError) -> [VirtualRange] {
+    var parts: [VirtualRange] = []
+    var next = range.start
+    while next < range.end {
+      guard let area = space.find(next) else { throw .EINVAL }
+      let end = min(area.range.end, range.end)
+      parts.append(VirtualRange(start: next, end: end))
+      next = end
+    }
+    return parts
+  }
+
+  /// Collects a batch and starts its copies. Kernel: nouveau_dmem_migrate_chunk, first half
+  private func begin(
+    _ svmm: SVMM, _ range: VirtualRange
+  ) async throws(KernelError) -> BatchInFlight {
+    let start = kernel.now
+    let count = Int((range.end - range.start) / UInt64(PageSize.bytes))
+    var reservation = await reserve(count)
+    let scratch = takeScratch()
+    let request = MigrationRequest(
+      space: svmm.space, start: range.start, end: range.end, owner: owner, select: .system,
+      faultPage: nil)
+    let pages: CollectedPages
+    do throws(KernelError) {
+      pages = try await svmm.space.migrateSetup(request, scratch.buffers)
+    } catch {
+      release(reservation)
+      spareScratch.append(scratch)
+      throw error
+    }
+    var fence: NouveauFence?
+    var submitError: KernelError?
+    if pages.collected > 0 {
+      await svmm.unmap(range)
+      planPagesToDevice(pages, scratch, &reservation)
+      if !scratch.plan.isEmpty {
+        do throws(KernelError) {
+          fence = try await submit(scratch)
+        } catch {
+          submitError = error
+        }
+      }
+    }
+    release(reservation)
+    return BatchInFlight(
+      pages: pages, scratch: scratch, fence: fence, submitError: submitError, range: range,
+      start: start)
+  }
+
+  /// Gives each migrating page a device page and plans its copy, or its clearing when the process
+  /// never wrote it. Kernel: nouveau_dmem_migrate_copy_one, over a batch
+  private func planPagesToDevice(
+    _ pages: borrowing CollectedPages, _ scratch: MigrationScratch,
+    _ reservation: inout DevicePageReservation
+  ) {
+    for index in 0..<pages.count {
+      let source = pages[source: index]
+      guard source.migrates else { continue }
+      guard let (page, chunk) = takePage(&reservation) else { return }
+      let address = CopyAddress.vram(chunk.address(of: page))
+      if let frame = source.pfn {
+        do throws(KernelError) {
+          let mapped = try device.dma.map(frame, .toDevice)
+          scratch.add(index, mapped, .toDevice)
+          scratch.plan.add(from: .host(mapped), to: address)
+        } catch {
+          // This page stays in RAM; the others go on.
+          dropPage(page)
+          continue
+        }
+      } else {
+        // A hole or the zero page has no source: clear (bugs.md N10).
+        scratch.plan.add(from: nil, to: address)
+      }
+      pages[destination: index] = MigratePFN(page)
+    }
+  }
+
+  /// Waits for a batch's copies, commits what was copied, maps it on the GPU and finalizes.
+  /// Kernel: nouveau_dmem_migrate_chunk, second half
+  private func finish(
+    _ batch: consuming BatchInFlight, _ svmm: SVMM, _ result: inout MigrationResult
+  ) async {
+    let scratch = batch.scratch
+    let range = batch.range
+    let start = batch.start
+    let fence = batch.fence
+    var error = batch.submitError
+    let pages = batch.pages
+    if let fence { error = await waitForCopies(fence) }
+    if let error {
+      counters.copyFailures += UInt64(scratch.plan.pages)
+      kernel.trace.record(.dmemCopyFailed, range.start.rawValue, UInt64(error.errno))
+      if result.error == nil { result.error = error }
+      dropAllDestinations(pages, scratch)
+      pages.abandon()
+      spareScratch.append(scratch)
+      return
+    }
+    unmapAll(scratch)
+    let committed = pages.commit()
+    let moved = await svmm.map(committed, at: range.start, dmem: self)
+    counters.toDevice += UInt64(moved.pages)
+    counters.cleared += UInt64(moved.withoutSource)
+    result.moved += moved.pages
+    committed.finalize()
+    kernel.trace.span(
+      .dmemBatch, since: start, range.start.rawValue,
+      (range.end - range.start) / UInt64(PageSize.bytes), UInt64(moved.pages))
+    spareScratch.append(scratch)
+  }
+}

@@ -1,0 +1,37 @@
+package import Base
+package import LinuxMM
+
+extension Dmem {
+  /// Lets go of VRAM for a suspend: the buffers' bytes go to host memory with the device's other
+  /// buffers.
+  ///
+  /// Every GPU translation of a device page is taken away first, since the chunk may lie elsewhere
+  /// after the resume (bugs.md L17, checks.md A11). Kernel: nouveau_dmem_suspend
+  package func suspend() async {
+    isActive = false
+    await activity.wait { operations == 0 }
+    for svmm in device.svm.all { await svmm.unmapAll() }
+    await chunkMutex.lock()
+    for chunk in chunks { chunk.buffer.unpin() }
+    chunkMutex.unlock()
+  }
+
+  /// Pins the chunks again, wherever they lie now, and lets sleeping faults go on.
+  ///
+  /// Throws when a chunk can't be pinned: nothing is lost, the driver stays suspended, and the
+  /// resume can be tried again (nouveau only warns). Kernel: nouveau_dmem_resume
+  package func resume() async throws(KernelError) {
+    await chunkMutex.lock()
+    defer { chunkMutex.unlock() }
+    for (index, chunk) in chunks.enumerated() {
+      do throws(KernelError) {
+        try await chunk.buffer.pin()
+      } catch {
+        for pinned in chunks[..<index] { pinned.buffer.unpin() }
+        throw error
+      }
+    }
+    isActive = true
+    activity.wakeAll()
+  }
+}

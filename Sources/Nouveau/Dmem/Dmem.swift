@@ -1,0 +1,89 @@
+package import Base
+package import KernelRuntime
+package import LinuxMM
+
+/// Device private memory: pages of processes that live in VRAM while the host keeps a `struct page`
+/// and a page-table entry for each.
+///
+/// The four paths, each in a file of its own:
+/// - `Dmem+Chunks.swift`: chunks of VRAM and their pages;
+/// - `Dmem+MigrateToRAM.swift`: a CPU fault brings a page back;
+/// - `Dmem+MigrateToDevice.swift`: bulk migration of a range, in batches;
+/// - `Dmem+Evict.swift`: everything comes back, for teardown.
+///
+/// The order that all of them keep, and which loses nothing: collect, stop the GPU's use of the
+/// source, copy, *wait for the fence*, drop the destination of every page whose copy did not
+/// complete, commit, map on the GPU what did move, finalize.
+///
+/// Kernel: struct nouveau_dmem (nouveau_dmem.c)
+package final class Dmem {
+  package let device: NouveauDevice
+  package let kernel: Kernel
+  package let mm: MemoryManager
+  /// Marks our device pages; other drivers' pages are never taken.
+  package let owner = PagemapOwner("nouveau")
+  package var policy: DmemPolicy
+  package internal(set) var counters = DmemCounters()
+
+  /// Serializes making and returning chunks. Kernel: nouveau_dmem.mutex
+  let chunkMutex: SleepingLock
+  /// Protects the chunk table, its counts and reservations. Kernel: nouveau_dmem.lock
+  let lock = SpinLock("dmem lock")
+  /// In order of creation.
+  package internal(set) var chunks: [DmemChunk] = []
+  /// By the chunk's number among 2 MiB blocks of physical address space.
+  var chunkByBlock: [UInt64: DmemChunk] = [:]
+  /// Free pages promised to migrations in progress.
+  var reservedPages = 0
+  /// Free pages in all chunks; kept so that a reservation costs the same with any number of chunks.
+  var freePages = 0
+  /// Where the search for a free page begins.
+  var firstWithSpace = 0
+  /// No chunk may be made any more.
+  package internal(set) var isClosed = false
+  /// False between suspend and resume: whoever needs the device sleeps on `activity`.
+  package internal(set) var isActive = true
+  /// Migrations in progress; a suspend sleeps on `activity` until there is none.
+  var operations = 0
+  let activity: WaitQueue
+  /// Gives surplus empty chunks back, outside the atomic context in which they become empty.
+  let housekeeping: WorkQueue
+  private(set) lazy var trimWork = Work("dmem trim") { [unowned self] in
+    _ = await trim(keeping: policy.emptyChunksKept)
+  }
+  /// Scratch of bulk migrations; taken for one migration and returned, so that steady use allocates
+  /// nothing.
+  var spareScratch: [MigrationScratch] = []
+
+  /// Kernel: nouveau_dmem_init
+  package init(_ device: NouveauDevice, policy: DmemPolicy = DmemPolicy()) {
+    self.device = device
+    self.policy = policy
+    kernel = device.kernel
+    mm = device.mm
+    chunkMutex = SleepingLock(kernel, .dmem)
+    activity = WaitQueue(kernel, "nouveau dmem resume")
+    housekeeping = WorkQueue(kernel, "dmem")
+  }
+
+  /// The chunk that a device page belongs to; nil for a page of another driver or of RAM.
+  package func chunk(of page: PFN) -> DmemChunk? {
+    guard let chunk = chunkByBlock[page.rawValue / UInt64(DmemChunk.pages)] else { return nil }
+    return page >= chunk.range.start ? chunk : nil
+  }
+
+  /// Begins an operation that needs the device; sleeps while it is suspended.
+  func beginOperation() async {
+    if !isActive { await activity.wait { isActive } }
+    operations += 1
+  }
+
+  /// Ends an operation begun with ``beginOperation()``.
+  func endOperation() {
+    operations -= 1
+    if operations == 0 { activity.wakeAll() }
+  }
+
+  /// Pages of this driver in use, over all chunks.
+  package var pagesInUse: Int { chunks.reduce(0) { $0 + $1.inUse } }
+}

@@ -1,0 +1,76 @@
+package import Base
+package import LinuxMM
+
+/// 2 MiB of VRAM handed out page by page, with the `struct page`s that stand for it on the host.
+///
+/// Kernel: struct nouveau_dmem_chunk (nouveau_dmem.c)
+///
+/// INVARIANT: `inUse` is the number of clear bits in `free`; a page is in use from the moment it is
+/// taken until `page_free` has run for it.
+package final class DmemChunk {
+  /// Pages in a chunk. Kernel: DMEM_CHUNK_NPAGES
+  package static let pages = PageSize.pagesPerHuge
+  private static let words = pages / 64
+
+  /// The VRAM behind the chunk, pinned while the chunk lives.
+  package let buffer: BufferObject
+  /// The host's page numbers, one for each page of VRAM.
+  package let range: PFNRange
+  /// Set right after the chunk is made; the pagemap needs the chunk for its callbacks.
+  package let pagemap: DevicePagemap
+  private var free: [UInt64]
+  /// Pages in use. Kernel: nouveau_dmem_chunk.callocated
+  package private(set) var inUse = 0
+  /// Index in the list of chunks.
+  var position = 0
+  /// Being evicted or given back: no page is handed out any more.
+  package var isClosing = false
+
+  package init(buffer: BufferObject, pagemap: DevicePagemap) {
+    self.buffer = buffer
+    self.pagemap = pagemap
+    range = pagemap.range
+    free = [UInt64](repeating: ~0, count: Self.words)
+  }
+
+  package var freePages: Int { isClosing ? 0 : Self.pages - inUse }
+
+  /// Takes the lowest free page, so that pages taken in a row lie in a row and share a launch.
+  package func take() -> PFN? {
+    guard freePages > 0 else { return nil }
+    for word in free.indices where free[word] != 0 {
+      let bit = free[word].trailingZeroBitCount
+      free[word] &= ~(1 << UInt64(bit))
+      inUse += 1
+      return range.start + (word * 64 + bit)
+    }
+    invariantFailed("chunk \(range.start) counts \(inUse) pages in use but has none free")
+  }
+
+  /// Returns a page; traps when it is free already or not of this chunk.
+  package func giveBack(_ page: PFN) {
+    let index = self.index(of: page)
+    let mask: UInt64 = 1 << UInt64(index % 64)
+    invariant(free[index / 64] & mask == 0, "device page \(page) freed twice")
+    free[index / 64] |= mask
+    inUse -= 1
+  }
+
+  /// Whether the page is handed out.
+  package func isInUse(_ page: PFN) -> Bool {
+    let index = self.index(of: page)
+    return free[index / 64] & (1 << UInt64(index % 64)) == 0
+  }
+
+  /// Where the page's bytes lie now. The buffer may lie elsewhere after a resume, so the address is
+  /// never kept. Kernel: nouveau_dmem_page_addr
+  package func address(of page: PFN) -> VRAMAddress {
+    buffer.offset + UInt64(index(of: page) * PageSize.bytes)
+  }
+
+  private func index(of page: PFN) -> Int {
+    let index = page.index - range.start.index
+    invariant(index >= 0 && index < Self.pages, "page \(page) is not of chunk \(range.start)")
+    return index
+  }
+}

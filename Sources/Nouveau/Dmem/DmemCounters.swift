@@ -1,0 +1,39 @@
+/// What the device memory path has done since the driver was bound. All counts are pages unless the
+/// name says otherwise.
+public struct DmemCounters: Hashable, Sendable {
+  /// Moved to the device by bulk migration.
+  public var toDevice: UInt64 = 0
+  /// Of these, filled with zeros instead of copied: holes and zero pages.
+  public var cleared: UInt64 = 0
+  /// Brought back by CPU faults, the windows around them included.
+  public var toRAM: UInt64 = 0
+  /// Brought back by eviction.
+  public var evicted: UInt64 = 0
+  /// CPU faults that ``Dmem`` was asked to serve.
+  public var faults: UInt64 = 0
+  /// CPU faults that ended in SIGBUS.
+  public var faultErrors: UInt64 = 0
+  /// Asked for in bulk and left where they were.
+  public var skipped: UInt64 = 0
+  /// Whose copy failed or timed out; they kept their old place.
+  public var copyFailures: UInt64 = 0
+  /// Whose bytes are lost: the device died with them.
+  public var lost: UInt64 = 0
+  /// Launches of the copy engine.
+  public var launches: UInt64 = 0
+  /// Chunks made and given back.
+  public var chunksMade: UInt64 = 0
+  public var chunksReturned: UInt64 = 0
+
+  public init() {}
+
+  /// Names and values in the order of declaration, for reports.
+  public var table: [(name: String, value: UInt64)] {
+    [
+      ("toDevice", toDevice), ("cleared", cleared), ("toRAM", toRAM), ("evicted", evicted),
+      ("faults", faults), ("faultErrors", faultErrors), ("skipped", skipped),
+      ("copyFailures", copyFailures), ("lost", lost), ("launches", launches),
+      ("chunksMade", chunksMade), ("chunksReturned", chunksReturned),
+    ]
+  }
+}

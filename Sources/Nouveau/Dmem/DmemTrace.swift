@@ -1,0 +1,10 @@
+package import KernelRuntime
+
+extension TraceKind {
+  package static let dmemChunk = TraceKind("dmem.chunk", ["pfn", "vram"])
+  package static let dmemFault = TraceKind("dmem.fault", ["va", "pfn", "pages"], shape: .span)
+  package static let dmemBatch = TraceKind("dmem.batch", ["va", "pages", "moved"], shape: .span)
+  package static let dmemEvict = TraceKind("dmem.evict", ["pfn", "pages", "left"], shape: .span)
+  package static let dmemCopyFailed = TraceKind("dmem.copy_failed", ["va", "errno"])
+  package static let dmemMapped = TraceKind("dmem.mapped", ["va", "pages"])
+}

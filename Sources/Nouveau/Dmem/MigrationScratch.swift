@@ -1,0 +1,34 @@
+package import Base
+package import DeviceSeam
+package import LinuxMM
+
+/// The arrays of one migration in progress, used again by later ones.
+///
+/// The DMA addresses are kept as a list of what *was* mapped, never as slots that a skipped page
+/// would leave stale (checks.md A5, A6; bugs.md L02).
+final class MigrationScratch {
+  let buffers: MigrationBuffers
+  var plan = CopyPlan()
+  /// What this migration has mapped for the device and not yet unmapped.
+  private(set) var mapped: [(address: DMAAddress, direction: DMADirection)] = []
+
+  init(pages: Int) {
+    buffers = MigrationBuffers(pages: pages)
+    mapped.reserveCapacity(pages)
+  }
+
+  func add(_ index: Int, _ address: DMAAddress, _ direction: DMADirection) {
+    mapped.append((address, direction))
+  }
+
+  /// Takes every mapping back, each once.
+  func unmapAll(_ dma: DMAAddressSpace) {
+    for mapping in mapped { dma.unmap(mapping.address, mapping.direction) }
+    mapped.removeAll(keepingCapacity: true)
+  }
+
+  func reset() {
+    invariant(mapped.isEmpty, "a migration ends with \(mapped.count) pages still mapped")
+    plan.removeAll()
+  }
+}
