@@ -19,7 +19,9 @@ extension Kernel {
   /// Whether a strategy may let time pass although something can run: only to events that are near,
   /// so that a task is not taken to stand still for the 15 s of a fence's time-out.
   var timeMayPass: Bool {
-    guard choices.advancesTime, mode == .simulated, let next = timers.min else { return false }
+    guard choices.advancesTime, mode == .simulated else { return false }
+    dropCancelledTimers()
+    guard let next = timers.min else { return false }
     return next.deadline <= virtualNow &+ raceHorizon
   }
 
@@ -62,8 +64,20 @@ extension Kernel {
     await block(.sleep(until: deadline))
   }
 
+  /// Sleeps until ``wake(_:)``, but not past `deadline`.
+  package func block(_ reason: WaitReason, until deadline: UInt64) async {
+    let me = requireTask("a sleep on \(reason)")
+    let now = now
+    guard deadline > now else { return }
+    let timer =
+      deadline == .max
+      ? nil : addTimer(after: deadline - now, .wake(me, sleepCount: me.sleepCount &+ 1))
+    await block(reason)
+    timer?.cancel()
+  }
+
   /// Sleeps until ``wake(_:)``.
-  func block(_ reason: WaitReason) async {
+  package func block(_ reason: WaitReason) async {
     let me = requireTask("a sleep on \(reason)")
     invariant(me.atomicDepth == 0, "\(me.name) sleeps on \(reason) in atomic context")
     me.sleepCount &+= 1
@@ -72,7 +86,7 @@ extension Kernel {
   }
 
   /// Makes a sleeping task ready; waking one that doesn't sleep changes nothing.
-  func wake(_ task: KernelTask) {
+  package func wake(_ task: KernelTask) {
     guard task.waitingFor != nil else { return }
     task.waitingFor = nil
     makeReady(task)

@@ -32,6 +32,7 @@ public final class Kernel {
   var timers: Heap<TimerEntry> = []
   var timerCount: UInt64 = 0
   let wallClock: WallClock
+  let timerLedger = TimerLedger()
   var virtualNow: UInt64 = 0
   private var nextID = 0
   /// Tasks that have begun or will, in order of creation, without the finished ones.
@@ -47,6 +48,11 @@ public final class Kernel {
   /// Steps dispatched since the kernel was made.
   public internal(set) var steps: UInt64 = 0
   let inbox = Inbox()
+  /// Steps put off by ``irqWork(_:)``, oldest first.
+  var deferred: [() -> Void] = []
+  var deferredAgent: Agent?
+  /// Says whether this kernel still exists, to objects that may outlive it.
+  package let lifetime = KernelLifetime()
 
   public init(
     mode: Mode = .simulated,
@@ -64,6 +70,8 @@ public final class Kernel {
     trace.currentRow = { [unowned self] in current?.row ?? .kernel }
   }
 
+  deinit { lifetime.isOver = true }
+
   /// Nanoseconds since the kernel was made.
   public var now: UInt64 {
     mode == .simulated ? virtualNow : wallClock.elapsed
@@ -72,7 +80,8 @@ public final class Kernel {
   /// The running task; nil in an agent's step and outside a run.
   public var currentTask: KernelTask? { current as? KernelTask }
 
-  func requireTask(_ operation: String) -> KernelTask {
+  /// The running task; traps where none runs, naming the operation that needs one.
+  package func requireTask(_ operation: String) -> KernelTask {
     guard let task = currentTask else {
       invariantFailed("\(operation) outside a task: \(current?.name ?? "no runnable")")
     }
@@ -101,6 +110,24 @@ public final class Kernel {
     Agent(kernel: self, id: takeID(), name: name, row: trace.row(name, in: group), step: step)
   }
 
+  /// Runs `body` soon in atomic context, outside every lock that is held now (`irq_work_queue`).
+  ///
+  /// A fence's callback, which runs under the fence's lock, hands on what takes locks in this way.
+  package func irqWork(_ body: @escaping () -> Void) {
+    deferred.append(body)
+    if let deferredAgent {
+      deferredAgent.kick()
+      return
+    }
+    let made = agent("irq_work") { [unowned self] in
+      let batch = deferred
+      deferred = []
+      for body in batch { body() }
+    }
+    deferredAgent = made
+    made.kick()
+  }
+
   func makeReady(_ runnable: Runnable) {
     guard !runnable.isReady else { return }
     runnable.isReady = true
@@ -111,4 +138,9 @@ public final class Kernel {
   public func draw(below bound: Int, _ label: StaticString) -> Int {
     choices.draw(below: bound, label)
   }
+}
+
+/// Outlives its kernel, and tells others so.
+package final class KernelLifetime {
+  package internal(set) var isOver = false
 }

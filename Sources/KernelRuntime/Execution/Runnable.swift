@@ -41,6 +41,10 @@ public final class KernelTask: Runnable {
   var atomicDepth = 0
   /// Tasks that wait for its end.
   var joiners: [KernelTask] = []
+  /// A signal was sent that no interruptible sleep has seen (`signal_pending`).
+  public internal(set) var hasSignalPending = false
+  /// The sleep in progress ends when a signal comes.
+  package var sleepsInterruptibly = false
   /// Nesting depth of fence-signalling sections; a section may not sleep on a fence.
   public var signallingDepth = 0
 
@@ -54,6 +58,15 @@ public final class KernelTask: Runnable {
     if case .finished = phase { return true }
     return false
   }
+
+  /// Sends a signal to the task: an interruptible sleep ends, now or when it begins.
+  public func interrupt() {
+    hasSignalPending = true
+    if sleepsInterruptibly { kernel.wake(self) }
+  }
+
+  /// Forgets a signal that came; what the return to user space does.
+  public func clearSignal() { hasSignalPending = false }
 
   /// Sleeps until the task has ended.
   public func join() async {

@@ -4,11 +4,26 @@ import HeapModule
 public final class TimerHandle {
   fileprivate(set) var isCancelled = false
   let deadline: UInt64
+  private let ledger: TimerLedger
+  /// The entry has left the heap.
+  fileprivate var isSpent = false
 
-  init(deadline: UInt64) { self.deadline = deadline }
+  init(deadline: UInt64, ledger: TimerLedger) {
+    self.deadline = deadline
+    self.ledger = ledger
+  }
 
   /// Stops the timer; one that has fired is not undone.
-  public func cancel() { isCancelled = true }
+  public func cancel() {
+    guard !isCancelled && !isSpent else { return }
+    isCancelled = true
+    ledger.cancelled += 1
+  }
+}
+
+/// Counts cancelled entries that still lie in a kernel's heap, so that it knows when to sweep.
+final class TimerLedger {
+  var cancelled = 0
 }
 
 enum TimerAction {
@@ -32,11 +47,35 @@ extension Kernel {
   @discardableResult
   func addTimer(after delay: UInt64, _ action: TimerAction) -> TimerHandle {
     let (sum, overflow) = now.addingReportingOverflow(delay)
-    let handle = TimerHandle(deadline: overflow ? .max : sum)
+    let handle = TimerHandle(deadline: overflow ? .max : sum, ledger: timerLedger)
     timers.insert(
       TimerEntry(deadline: handle.deadline, order: timerCount, handle: handle, action: action))
     timerCount += 1
+    if timerLedger.cancelled > 64 && timerLedger.cancelled > timers.count / 2 { sweepTimers() }
     return handle
+  }
+
+  /// Drops cancelled entries: a million waits with a limit of 15 s leave no heap of a million.
+  private func sweepTimers() {
+    timers = Heap(timers.unordered.filter { !$0.handle.isCancelled })
+    timerLedger.cancelled = 0
+  }
+
+  /// Takes the next entry that isn't cancelled off the heap.
+  private func popTimer() -> TimerEntry? {
+    while let entry = timers.popMin() {
+      entry.handle.isSpent = true
+      if !entry.handle.isCancelled { return entry }
+      timerLedger.cancelled -= 1
+    }
+    return nil
+  }
+
+  func dropCancelledTimers() {
+    while let entry = timers.min, entry.handle.isCancelled {
+      _ = timers.popMin()
+      timerLedger.cancelled -= 1
+    }
   }
 
   /// Runs `action` in atomic context when `delay` nanoseconds have passed.
@@ -48,12 +87,9 @@ extension Kernel {
 
   /// Lets time pass to the next pending timer and makes its runnable ready.
   func fireNextTimer() {
-    while let entry = timers.popMin() {
-      if entry.handle.isCancelled { continue }
-      if mode == .simulated { virtualNow = max(virtualNow, entry.deadline) }
-      fire(entry)
-      return
-    }
+    guard let entry = popTimer() else { return }
+    if mode == .simulated { virtualNow = max(virtualNow, entry.deadline) }
+    fire(entry)
   }
 
   private func fire(_ entry: TimerEntry) {
@@ -68,15 +104,16 @@ extension Kernel {
   /// Makes ready whatever time or another thread has brought. Real-time mode only.
   func pollRealTime() {
     for agent in inbox.take() { agent.kick() }
-    while let entry = timers.min, entry.handle.isCancelled || entry.deadline <= now {
-      _ = timers.popMin()
-      if !entry.handle.isCancelled { fire(entry) }
+    dropCancelledTimers()
+    while let entry = timers.min, entry.deadline <= now {
+      if let due = popTimer() { fire(due) }
+      dropCancelledTimers()
     }
   }
 
   /// Waits for the next event when nothing is ready; false when none can come.
   func waitForEvent() throws(RunFailure) -> Bool {
-    while let entry = timers.min, entry.handle.isCancelled { _ = timers.popMin() }
+    dropCancelledTimers()
     switch mode {
     case .simulated:
       guard !timers.isEmpty else { return false }

@@ -9,14 +9,22 @@ public struct LockOffence: Hashable, Sendable, CustomStringConvertible {
     case heldAtEnd
     /// A lock released by a task that doesn't hold it.
     case notHeld
+    /// A sleeping lock, a fence wait or an allocation that reclaims, in a section that a fence's
+    /// signalling waits for.
+    case signalling
+    /// Locks, fences and reclaim that wait for each other in a circle.
+    case cycle
   }
   public let rule: Rule
   public let task: String
   public let taking: String
   public let holding: [String]
+  /// For ``Rule/signalling`` and ``Rule/cycle``: the circle, each step with who was seen there.
+  public var chain: [String] = []
 
   public var description: String {
-    "lock \(rule.rawValue): \(task) takes or leaves \(taking)"
+    if !chain.isEmpty { return "\(rule.rawValue): \(task): \(chain.joined(separator: ", "))" }
+    return "lock \(rule.rawValue): \(task) takes or leaves \(taking)"
       + (holding.isEmpty ? "" : " while holding \(holding.joined(separator: ", "))")
   }
 }
@@ -26,6 +34,7 @@ public final class LockChecks {
   /// What was found, oldest first.
   public private(set) var offences: [LockOffence] = []
   private var instances = 0
+  lazy var graph = DependencyGraph()
 
   public init() {}
 
@@ -37,6 +46,7 @@ public final class LockChecks {
   /// LOCKING: called before the task sleeps on the lock, so that an inversion is found even in a run
   /// that doesn't deadlock.
   func willTake(_ lock: HeldLock, _ task: KernelTask, isTry: Bool) {
+    if !isTry { learnLock(lock.lockClass, task) }
     for held in task.heldLocks {
       if held.lockClass == lock.lockClass && held.instance == lock.instance {
         add(.recursion, lock, task)
@@ -65,6 +75,14 @@ public final class LockChecks {
 
   func taskEnds(_ task: KernelTask) {
     for held in task.heldLocks { add(.heldAtEnd, held, task) }
+  }
+
+  func report(_ rule: LockOffence.Rule, _ task: KernelTask, _ chain: [String]) {
+    var offence = LockOffence(
+      rule: rule, task: task.name, taking: "", holding: task.heldLocks.map(\.lockClass.name))
+    offence.chain = chain
+    // One report a circle: a loop that repeats the offence adds nothing.
+    if !offences.contains(offence) { offences.append(offence) }
   }
 
   private func add(_ rule: LockOffence.Rule, _ lock: HeldLock, _ task: KernelTask) {

@@ -9,11 +9,17 @@ public struct LockClass: Hashable, Sendable {
   public let rank: Int
   /// Several locks of this class may be held at once (in an order of their own, such as by index).
   public let nests: Bool
+  /// May be taken in a section that a fence's signalling waits for. Nobody may then hold it while
+  /// he waits for a fence or for memory, which is checked.
+  public let isAllowedWhileSignalling: Bool
 
-  public init(name: String, rank: Int, nests: Bool = false) {
+  public init(
+    name: String, rank: Int, nests: Bool = false, isAllowedWhileSignalling: Bool = false
+  ) {
     self.name = name
     self.rank = rank
     self.nests = nests
+    self.isAllowedWhileSignalling = isAllowedWhileSignalling
   }
 }
 
