@@ -1,0 +1,120 @@
+/// A flow to run on a machine, with what should come of it. Read from a file by ``ScenarioParser``.
+public struct Scenario: Sendable {
+  public let name: String
+  public let summary: String
+  /// Catalogue entries and rules that it stands for.
+  public let covers: [String]
+  public let machine: MachinePlan
+  public let processes: [ProcessPlan]
+  public let steps: [Step]
+  /// The file as the caller named it.
+  public let file: String
+
+  /// Every mapping, in the order of the file.
+  public var mappings: [MappingPlan] { processes.flatMap(\.mappings) }
+
+  public func mapping(_ name: String) -> MappingPlan? { mappings.first { $0.name == name } }
+}
+
+/// The machine that a scenario asks for.
+public struct MachinePlan: Hashable, Sendable {
+  public enum Order: String, Sendable, CaseIterable {
+    case fifo
+    case random
+  }
+
+  /// The GPU's profile by its name in the schema.
+  public var profile = "gp100"
+  public var ramBytes: UInt64 = 64 << 20
+  public var vramBytes: UInt64 = 64 << 20
+  /// The fault-around policy by its name in the schema.
+  public var policy = "single-page"
+  public var seed: UInt64 = 0
+  public var isRealTime = false
+  public var order = Order.fifo
+
+  public init() {}
+}
+
+/// A process and its mappings.
+public struct ProcessPlan: Hashable, Sendable {
+  public let name: String
+  public let mappings: [MappingPlan]
+}
+
+/// An anonymous private mapping.
+public struct MappingPlan: Hashable, Sendable {
+  public let name: String
+  public let process: String
+  public let pageCount: Int
+  public let protection: ScenarioProtection
+
+  /// Every page.
+  public var allPages: PageRange { PageRange(0, pageCount - 1) }
+}
+
+/// What a process may do with pages.
+public enum ScenarioProtection: String, Sendable, CaseIterable {
+  case none
+  case read
+  case readWrite = "read-write"
+}
+
+/// Who accesses.
+public enum Accessor: String, Sendable, CaseIterable {
+  case cpu
+  case device
+}
+
+/// Where pages migrate to.
+public enum MemorySide: String, Sendable, CaseIterable {
+  case device
+  case ram
+}
+
+/// Where a page lies.
+public enum PageLocation: String, Sendable, CaseIterable {
+  case none
+  case zero
+  case ram
+  case device
+  case migrating
+}
+
+/// Pages of a mapping.
+public struct PageSpan: Hashable, Sendable, CustomStringConvertible {
+  public let mapping: String
+  public let pages: PageRange
+
+  public init(mapping: String, pages: PageRange) {
+    self.mapping = mapping
+    self.pages = pages
+  }
+
+  public var description: String { "\(pages) of \(mapping)" }
+}
+
+/// Bytes of a mapping.
+public struct ByteSpan: Hashable, Sendable, CustomStringConvertible {
+  public let mapping: String
+  /// Bytes from the start of the mapping.
+  public let offset: Int
+  public let count: Int
+
+  public init(mapping: String, offset: Int, count: Int) {
+    self.mapping = mapping
+    self.offset = offset
+    self.count = count
+  }
+
+  public init(_ span: PageSpan) {
+    self.init(
+      mapping: span.mapping, offset: span.pages.byteOffset, count: span.pages.byteCount)
+  }
+
+  public var range: Range<Int> { offset..<offset + count }
+
+  public var description: String {
+    "\(count) bytes at \(MappingOffset(bytes: offset)) of \(mapping)"
+  }
+}

@@ -1,0 +1,145 @@
+extension Schema {
+  static let topObjects: [SchemaObject] = [
+    SchemaObject(
+      .scenario, "The whole file.",
+      sample: """
+        scenario: one-page-there-and-back
+        summary: A page keeps its bytes on the way to the device and back.
+        processes:
+          - name: app
+            mappings:
+              - {name: buffer, size: 1 page}
+        steps:
+          - fill: {mapping: buffer, pattern: index}
+          - migrate: {mapping: buffer, to: device}
+          - read: {mapping: buffer}
+          - expect: {leaks: none}
+        """,
+      [
+        SchemaKey(
+          "scenario", .text, required: true, example: "one-page-there-and-back",
+          "The name, as reports print it."),
+        SchemaKey(
+          "summary", .text, required: true, example: "A page keeps its bytes on the way.",
+          "What the scenario shows, in a sentence."),
+        SchemaKey(
+          "covers", .list(.text), example: "[N01, N02]",
+          "Entries of bug catalogues or rules that the scenario stands for; for reports."),
+        SchemaKey(
+          "machine", .object(.machine), fallback: "every key's own default",
+          example: "{ram: 32 MiB, vram: 64 MiB}", "The machine that the steps run on."),
+        SchemaKey(
+          "processes", .list(.object(.process)), required: true,
+          example: "[{name: app, mappings: [{name: buffer, size: 1 page}]}]",
+          "Address spaces and what is mapped in them before the first step."),
+        SchemaKey(
+          "steps", .list(.object(.step)), required: true,
+          example: "[{fill: {mapping: buffer, pattern: index}}]",
+          "What happens, in order. The first step that does not hold ends the run."),
+      ]),
+    SchemaObject(
+      .machine, "The machine: sizes, device, policy, and where choices come from.",
+      sample: """
+        machine:
+          profile: gp100
+          ram: 32 MiB
+          vram: 64 MiB
+          policy: single-page
+          seed: 7
+          mode: simulated
+          order: fifo
+        """,
+      [
+        SchemaKey(
+          "profile",
+          .choice([SchemaChoice("gp100", "Pascal GP100: copy engine class C0B5, one page fault")]),
+          fallback: "gp100", example: "gp100", "The GPU."),
+        SchemaKey(
+          "ram", .size((1 << 20)...(1 << 36), multipleOf: pageBytes), fallback: "64 MiB",
+          example: "32 MiB", "System memory."),
+        SchemaKey(
+          "vram", .size((4 << 20)...(1 << 36), multipleOf: 2 << 20), fallback: "64 MiB",
+          example: "16 MiB", "Video memory, in chunks of 2 MiB."),
+        SchemaKey(
+          "policy",
+          .choice([
+            SchemaChoice("single-page", "a CPU fault brings back the page it hit, as in Linux"),
+            SchemaChoice("fault-around-16", "and its neighbours in the aligned block of 16 pages"),
+            SchemaChoice("fault-around-512", "and its neighbours in the aligned block of 2 MiB"),
+          ]), fallback: "single-page", example: "fault-around-16",
+          "How much a CPU fault on a device page brings back."),
+        SchemaKey(
+          "seed", .integer(0...UInt64.max), fallback: "0", example: "7",
+          "Seeds random order and model draws; `--seed` on the command line overrides it."),
+        SchemaKey(
+          "mode",
+          .choice([
+            SchemaChoice("simulated", "virtual clock, one thread, every run the same"),
+            SchemaChoice("real-time", "wall clock; copy engines work on threads of their own"),
+          ]), fallback: "simulated", example: "simulated",
+          "How time passes; `--realtime` on the command line overrides it."),
+        SchemaKey(
+          "order",
+          .choice([
+            SchemaChoice("fifo", "first come, first served, no preemption"),
+            SchemaChoice("random", "a random walk over everything that could run, from the seed"),
+          ]), fallback: "fifo", example: "random", "Which task runs next."),
+      ]),
+    SchemaObject(
+      .process, "A process with its own address space.",
+      sample: """
+        processes:
+          - name: app
+            mappings:
+              - {name: buffer, size: 64 KiB}
+        """,
+      [
+        SchemaKey("name", .name(.process), required: true, example: "app", "Its name."),
+        SchemaKey(
+          "mappings", .list(.object(.mapping)), required: true,
+          example: "[{name: buffer, size: 64 KiB}]", "Its mappings, in order."),
+      ]),
+    SchemaObject(
+      .mapping,
+      "An anonymous private mapping. Its pages are P0, P1, … from its first byte; a gap of at "
+        + "least one page lies behind it.",
+      sample: """
+        processes:
+          - name: app
+            mappings:
+              - name: buffer
+                size: 259 pages
+                protection: read-write
+        """,
+      [
+        SchemaKey(
+          "name", .name(.mapping), required: true, example: "buffer",
+          "Its name; unique in the file, so that steps need not name the process."),
+        SchemaKey(
+          "size", .size(pageBytes...maximumMapping, multipleOf: pageBytes), required: true,
+          example: "64 KiB", "Its length."),
+        SchemaKey(
+          "protection", .choice(protections), fallback: "read-write", example: "read-write",
+          "What the process may do with it."),
+      ]),
+    SchemaObject(
+      .step,
+      "One step: exactly one verb, and what it should come back with.",
+      sample: """
+        steps:
+          - read: {mapping: buffer, pages: P0}
+            fails: SIGBUS
+            name: the copy back fails
+        """,
+      groups: [SchemaGroup(keys: verbNames, count: .exactlyOne)],
+      verbKeys + [
+        SchemaKey(
+          "name", .text, example: "the copy back fails",
+          "A label for reports; otherwise the step's number and verb are used."),
+        SchemaKey(
+          "fails", .either(.choice(outcomes), .list(.choice(outcomes))), fallback: "none",
+          example: "[none, SIGBUS]",
+          "What the step comes back with; a list allows each. `none` is success."),
+      ]),
+  ]
+}
