@@ -2,7 +2,8 @@ import HeapModule
 
 /// Cancels a pending timer.
 public final class TimerHandle {
-  fileprivate(set) var isCancelled = false
+  /// Whether ``cancel()`` came before the time.
+  public fileprivate(set) var isCancelled = false
   let deadline: UInt64
   private let ledger: TimerLedger
   /// The entry has left the heap.
