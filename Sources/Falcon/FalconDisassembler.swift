@@ -1,7 +1,7 @@
 /// Writes instructions in the syntax that ``FalconAssembler`` reads.
 ///
 /// Every encoding has a text of its own: a form that is longer than its value needs says `long`,
-/// and bits without a meaning are kept as `~bits`, so that assembling the text gives the same bytes.
+/// and bits without a meaning are kept as `unused bits`, so that assembling the text gives the same bytes.
 public enum FalconDisassembler {
   /// The text of one instruction that stands at `address`.
   public static func text(_ instruction: FalconInstruction, at address: UInt32) -> String {
@@ -11,7 +11,9 @@ public enum FalconDisassembler {
     for operand in encoding.operands {
       parts.append(text(operand, of: instruction, at: address))
     }
-    if instruction.unusedBits != 0 { parts.append("~" + FalconNames.hex(instruction.unusedBits)) }
+    if instruction.unusedBits != 0 {
+      parts.append("unused " + FalconNames.hex(instruction.unusedBits))
+    }
     return parts.joined(separator: " ")
   }
 

@@ -39,5 +39,11 @@ enum FalconNames {
     return "r\(number)" == name ? number : nil
   }
 
+  /// Whether a name means a register, a flag or a keyword and can't be a symbol.
+  static func isReserved(_ name: String) -> Bool {
+    register(named: name) != nil || special(named: name) != nil || flag(named: name) != nil
+      || name == "long" || name == "unused"
+  }
+
   static func hex(_ value: UInt32) -> String { "0x" + String(value, radix: 16) }
 }
