@@ -1,0 +1,162 @@
+public import Base
+import KernelRuntime
+
+extension MemoryManager {
+  /// Reserves physical address space for device memory (`request_free_mem_region`).
+  ///
+  /// `EINVAL` for no bytes, `ERANGE` when no free range is long enough; passes
+  /// `mm.request_free_mem_region`.
+  public func requestFreeMemRegion(bytes: UInt64, name: String) throws(KernelError) -> PFNRange {
+    guard bytes > 0 else { throw .EINVAL }
+    try kernel.failures.check(.memRegion)
+    let count = PageSize.pages(forBytes: bytes)
+    guard count <= UInt64(devicePages.count),
+      let start = devices.findRoom(Int(count), in: devicePages)
+    else { throw .ERANGE }
+    let range = PFNRange(start: start, count: Int(count))
+    devices.insert(range, name: name)
+    return range
+  }
+
+  /// Gives a reserved range back (`release_mem_region`); no pagemap may cover it any more.
+  public func releaseMemRegion(_ range: PFNRange) {
+    invariant(!devices.hasPagemap(in: range), "\(range) released while it carries a pagemap")
+    invariant(devices.remove(range), "\(range) was not requested")
+  }
+
+  /// The reserved ranges with their names, by address (`/proc/iomem`).
+  public var memRegions: [(range: PFNRange, name: String)] { devices.regions }
+
+  /// Gives the range of `pagemap` page metadata (`memremap_pages`).
+  ///
+  /// - `EINVAL`: an empty range (R35), or a pagemap that is mapped already
+  /// - `EOPNOTSUPP`: coherent memory, which this model doesn't have yet
+  /// - `ENXIO`: the range overlaps RAM
+  /// - `ERANGE`: the range lies beyond the physical address space
+  /// - `ENOMEM`: it overlaps another pagemap; or `mm.memremap_pages` strikes
+  public func memremap(_ pagemap: DevicePagemap) throws(KernelError) {
+    let range = pagemap.range
+    guard range.count > 0, pagemap.state == .unmapped else { throw .EINVAL }
+    guard pagemap.kind == .devicePrivate else { throw .EOPNOTSUPP }
+    guard range.start >= devicePages.start else { throw .ENXIO }
+    guard range.end <= devicePages.end else { throw .ERANGE }
+    guard !devices.hasPagemap(in: range) else { throw .ENOMEM }
+    try kernel.failures.check(.memremap)
+    devices.insert(pagemap)
+    pagemap.references = 0
+    pagemap.drained = WaitQueue(kernel, "unmapping of pagemap \(range)")
+    pagemap.state = .live
+    kernel.trace.record(.memremap, range.start.rawValue, UInt64(range.count))
+  }
+
+  /// Takes the page metadata away (`memunmap_pages`).
+  ///
+  /// From the call on no page of it can be handed out or looked up (G01, R38); sleeps until every
+  /// page is free (R40), so the driver evicts first.
+  public func memunmap(_ pagemap: DevicePagemap) async {
+    await kernel.point()
+    invariant(pagemap.state == .live, "memunmap of a pagemap that is not mapped")
+    pagemap.state = .dying
+    if let drained = pagemap.drained {
+      await drained.wait { pagemap.references == 0 }
+    }
+    kernel.trace.record(.memunmap, pagemap.range.start.rawValue, UInt64(pagemap.range.count))
+    devices.remove(pagemap)
+    pagemap.drained = nil
+    pagemap.state = .unmapped
+    forgetRecords(pagemap.range)
+  }
+
+  /// Leaves the records as they were before the first use.
+  private func forgetRecords(_ range: PFNRange) {
+    let stride = MemoryLayout<PageRecord>.stride
+    let low = range.start.index * stride
+    let high = range.end.index * stride
+    let firstPage = (low + PageSize.bytes - 1) & ~(PageSize.bytes - 1)
+    let lastPage = high & ~(PageSize.bytes - 1)
+    guard firstPage < lastPage else {
+      metadata.fill(0, at: low, length: high - low)
+      return
+    }
+    metadata.fill(0, at: low, length: firstPage - low)
+    metadata.discard(at: firstPage, count: lastPage - firstPage)
+    metadata.fill(0, at: lastPage, length: high - lastPage)
+  }
+
+  /// The live pagemap of a device page, with a reference that ``putPagemap(_:)`` drops; nil for
+  /// other pages and once unmapping has begun (`get_dev_pagemap`, G01).
+  public func getPagemap(_ pfn: PFN) -> DevicePagemap? {
+    guard let pagemap = devices.pagemap(of: pfn), pagemap.state == .live else { return nil }
+    pagemap.references += 1
+    return pagemap
+  }
+
+  /// Drops a reference of ``getPagemap(_:)`` (`put_dev_pagemap`).
+  public func putPagemap(_ pagemap: DevicePagemap) {
+    invariant(pagemap.references > 0, "put of pagemap \(pagemap.range) without a reference")
+    pagemap.references -= 1
+    if pagemap.references == 0 && pagemap.state == .dying { pagemap.drained?.wakeAll() }
+  }
+
+  /// The pagemap that covers the page, mapped or being unmapped; nil for RAM.
+  public func pagemap(of pfn: PFN) -> DevicePagemap? {
+    isSystemPage(pfn) ? nil : devices.pagemap(of: pfn)
+  }
+
+  /// Whether the page is device-private memory (`is_device_private_page`).
+  public func isDevicePrivate(_ pfn: PFN) -> Bool {
+    if isSystemPage(pfn) { return false }
+    if pages[pfn.index].flags.contains(.devicePrivate) { return true }
+    return devices.pagemap(of: pfn)?.kind == .devicePrivate
+  }
+
+  /// The driver's own word of a device page (`zone_device_data`).
+  public func deviceData(_ pfn: PFN) -> UInt64 {
+    invariant(!isSystemPage(pfn), "page \(pfn) is no device page")
+    return pages[pfn.index].links
+  }
+
+  /// Sets the driver's own word of a device page.
+  public func setDeviceData(_ pfn: PFN, _ value: UInt64) {
+    invariant(!isSystemPage(pfn), "page \(pfn) is no device page")
+    pages[pfn.index].links = value
+  }
+
+  /// Hands a free device page out: one reference, locked (`zone_device_page_init`).
+  ///
+  /// Traps when the page is in use or its pagemap is being unmapped (R38): the driver must have
+  /// stopped handing out pages before it calls ``memunmap(_:)``.
+  public func initDevicePage(_ pfn: PFN) {
+    let known = Int(pages[pfn.index].extra)
+    let pagemap = known != 0 ? devices.byNumber[known] : devices.pagemap(of: pfn)
+    guard let pagemap, pagemap.state == .live else {
+      invariantFailed("page \(pfn) handed out without a live pagemap")
+    }
+    let record = pages[pfn.index]
+    invariant(
+      record.references == 0 && record.flags.subtracting(.free).isEmpty && record.mappings == 0,
+      "device page \(pfn) handed out while in use")
+    pagemap.references += 1
+    pages[pfn.index] = PageRecord(
+      flags: [.device, .devicePrivate, .locked, .uptodate], references: 1, mappings: 0,
+      extra: pagemap.number, anonymous: .none, links: record.links)
+    counters.devicePageInits += 1
+    kernel.trace.record(.devicePageInit, pfn.rawValue)
+  }
+
+  /// The last reference went: the driver gets the page back in a clean state (R37, R39, M17), and
+  /// only then does the pagemap lose its reference (G05).
+  func releaseDevicePage(_ pfn: Int) {
+    let record = pages[pfn]
+    guard let pagemap = devices.byNumber[Int(record.extra)] else {
+      invariantFailed("device page \(pfn) without a pagemap")
+    }
+    pages[pfn] = PageRecord(
+      flags: .free, references: 0, mappings: 0, extra: record.extra, anonymous: .none,
+      links: record.links)
+    counters.devicePageFrees += 1
+    kernel.trace.record(.devicePageFree, UInt64(pfn))
+    pagemap.operations.pageFree(PFN(UInt64(pfn)))
+    putPagemap(pagemap)
+  }
+}

@@ -1,0 +1,81 @@
+public import Base
+public import KernelRuntime
+
+/// A process's address space (`mm_struct`): its mappings, its page tables, its mirrors.
+public final class AddressSpace {
+  public let name: String
+  public unowned let manager: MemoryManager
+  /// `mmap_lock`: held for writing while mappings change, for reading while they must stand.
+  public let mmapLock: ReadWriteLock
+  let kernel: Kernel
+  let root: Int
+  /// The mappings, by address; none overlap and none are empty.
+  public internal(set) var mappings: [VMA] = []
+  /// Counts of this process.
+  public internal(set) var counters = AddressSpaceCounters()
+  let notifiers: NotifierSubscriptions
+  /// Set once ``exit()`` has begun.
+  public internal(set) var isExiting = false
+  /// The memory was reaped under an out-of-memory kill: nothing may be filled in (`MMF_UNSTABLE`).
+  public internal(set) var isUnstable = false
+
+  init(_ manager: MemoryManager, _ name: String, root: Int) {
+    self.manager = manager
+    self.name = name
+    self.root = root
+    kernel = manager.kernel
+    mmapLock = ReadWriteLock(manager.kernel, .mmap)
+    notifiers = NotifierSubscriptions(manager.kernel)
+    counters.pageTables = 1
+  }
+
+  /// The index of the first mapping that ends above `address`.
+  func firstMapping(above address: VirtualAddress) -> Int {
+    var low = 0
+    var high = mappings.count
+    while low < high {
+      let middle = (low + high) / 2
+      if mappings[middle].end <= address { low = middle + 1 } else { high = middle }
+    }
+    return low
+  }
+
+  /// The mapping that contains `address`.
+  ///
+  /// LOCKING: `mmapLock` held by the caller when the answer must stay true.
+  public func find(_ address: VirtualAddress) -> VMA? {
+    let place = firstMapping(above: address)
+    guard place < mappings.count, mappings[place].start <= address else { return nil }
+    return mappings[place]
+  }
+
+  /// The leaf entry of `address`, empty where no table is; for audits and expectations.
+  public func entry(at address: VirtualAddress) -> PageTableEntry {
+    guard let slot = leafSlot(address) else { return .none }
+    return manager.tables.entries[slot]
+  }
+}
+
+/// Counts of one process.
+public struct AddressSpaceCounters: Hashable, Sendable {
+  /// Anonymous pages, in RAM or on a device (`MM_ANONPAGES`, R43).
+  public var residentPages: Int = 0
+  /// Those of them in device memory.
+  public var devicePages: Int = 0
+  /// Page-table pages, the root included.
+  public var pageTables: Int = 0
+  /// Faults served without a device.
+  public var minorFaults: UInt64 = 0
+  /// Faults that slept on a migration entry.
+  public var migrationWaits: UInt64 = 0
+  /// Faults that asked a device's driver.
+  public var deviceFaults: UInt64 = 0
+  /// Faults that ended with a signal.
+  public var failedFaults: UInt64 = 0
+  /// Pages copied because they were shared when written.
+  public var copiesOnWrite: UInt64 = 0
+  /// Flushes of CPU translations, one a page table at most.
+  public var tlbFlushes: UInt64 = 0
+  /// Pages whose translations were flushed.
+  public var tlbFlushedPages: UInt64 = 0
+}

@@ -1,0 +1,88 @@
+import Base
+
+/// One mapping of a process (`vm_area_struct`).
+public final class VMA {
+  /// What a mapping is, beside its protection.
+  public struct Flags: OptionSet, Hashable, Sendable {
+    public let rawValue: UInt16
+    public init(rawValue: UInt16) { self.rawValue = rawValue }
+
+    /// Private anonymous memory: empty places may be filled.
+    public static let anonymous = Flags(rawValue: 1 << 0)
+    /// A driver's own mapping (`VM_IO`, `VM_PFNMAP`, `VM_MIXEDMAP`): nothing here migrates, and a
+    /// touch gets SIGBUS because no driver's fault handler stands behind it.
+    public static let special = Flags(rawValue: 1 << 1)
+    /// A userfaultfd watches missing pages (`VM_UFFD_MISSING`), in its SIGBUS mode.
+    public static let userfaultMissing = Flags(rawValue: 1 << 2)
+  }
+
+  public internal(set) var range: VirtualRange
+  public internal(set) var protection: Protection
+  public internal(set) var flags: Flags
+  /// `PR_SET_VMA_ANON_NAME`; mappings of different names don't merge.
+  public let name: String
+  /// The page index of the first address in its anonymous region (`vm_pgoff`).
+  var pageOffset: UInt64
+  /// Where its anonymous pages belong; nil until the first one (`anon_vma`).
+  var anonymous: AnonymousRegion?
+  unowned let space: AddressSpace
+
+  init(
+    _ space: AddressSpace, _ range: VirtualRange, _ protection: Protection, _ flags: Flags,
+    _ name: String, pageOffset: UInt64
+  ) {
+    self.space = space
+    self.range = range
+    self.protection = protection
+    self.flags = flags
+    self.name = name
+    self.pageOffset = pageOffset
+  }
+
+  var start: VirtualAddress { range.start }
+  var end: VirtualAddress { range.end }
+
+  /// Whether private anonymous pages may be put into empty places (`vma_is_anonymous`).
+  public var isAnonymous: Bool { flags.contains(.anonymous) }
+  /// Whether migration and HMM leave the mapping alone (`VM_SPECIAL`).
+  public var isSpecial: Bool { flags.contains(.special) }
+
+  /// The linear page index of an address (`linear_page_index`).
+  func index(of address: VirtualAddress) -> UInt64 {
+    pageOffset + (address.rawValue - start.rawValue) >> 12
+  }
+
+  /// The address at which a page index is mapped, when this mapping covers it (`vma_address`).
+  func address(ofIndex index: UInt64) -> VirtualAddress? {
+    guard index >= pageOffset else { return nil }
+    let address = start + (index - pageOffset) << 12
+    return address < end ? address : nil
+  }
+
+  /// Whether `next` could be one mapping with this one.
+  func merges(with next: VMA) -> Bool {
+    end == next.start && protection == next.protection && isLike(next)
+      && (anonymous == nil || next.anonymous == nil || anonymous === next.anonymous)
+  }
+
+  /// Whether `next` continues this mapping in all but protection.
+  func isLike(_ next: VMA) -> Bool {
+    flags == next.flags && name == next.name
+      && next.pageOffset == pageOffset + range.bytes >> 12
+  }
+}
+
+/// The mappings that pages of one origin can be mapped through (`anon_vma`).
+///
+/// A page names its region by number and its place by index; the mappings turn the index into
+/// addresses. Splits and copies of a mapping join the same region.
+final class AnonymousRegion {
+  let number: Int
+  private(set) var mappings: [VMA] = []
+
+  init(number: Int) { self.number = number }
+
+  func join(_ vma: VMA) { mappings.append(vma) }
+
+  func leave(_ vma: VMA) { mappings.removeAll { $0 === vma } }
+}

@@ -1,0 +1,114 @@
+public import Base
+public import KernelRuntime
+
+/// How much memory a machine has.
+public struct MemoryConfiguration: Hashable, Sendable {
+  /// Bytes of RAM; rounded up to whole pages.
+  public var ramBytes: Int
+  /// Physical address space for device memory, beyond RAM; costs nothing until used.
+  public var devicePhysicalBytes: UInt64
+  /// CPUs, each with an LRU batch of its own; a task runs on the CPU of its number.
+  public var cpus: Int
+
+  public init(ramBytes: Int, devicePhysicalBytes: UInt64 = 1 << 40, cpus: Int = 4) {
+    self.ramBytes = ramBytes
+    self.devicePhysicalBytes = devicePhysicalBytes
+    self.cpus = cpus
+  }
+}
+
+/// The memory management of one machine: its pages, their metadata, device memory, processes.
+///
+/// Page `p` of RAM has its bytes at `p * 4096` of ``ram``; page 0 is the shared page of zeroes.
+/// Device memory lies above RAM in the same flat space of frame numbers.
+public final class MemoryManager {
+  public let kernel: Kernel
+  /// The bytes of every system page.
+  public let ram: MappedMemory
+  public let configuration: MemoryConfiguration
+  /// The first frame of device memory; frames below ``systemPages`` are RAM.
+  public let devicePages: PFNRange
+
+  let metadata: MappedMemory
+  let pages: FlatView<PageRecord>
+  let frames: FrameAllocator
+  let lru: LRUList
+  let tables: PageTablePool
+  var devices = DeviceRegions()
+  var anonymousRegions: [AnonymousRegion?] = [nil]
+  var pageWaiters: [WaitQueue?] = []
+  /// The processes that have not exited, in order of creation.
+  public internal(set) var addressSpaces: [AddressSpace] = []
+  /// Page-lock waits, drains and other counts of the whole machine.
+  public internal(set) var counters = MachineCounters()
+
+  /// The shared page of zeroes (`ZERO_PAGE(0)`).
+  public static let zeroPage = PFN(0)
+
+  /// `EINVAL` for no RAM or no CPU; `ENOMEM` when the host refuses the address space.
+  public init(_ kernel: Kernel, _ configuration: MemoryConfiguration) throws(KernelError) {
+    guard configuration.ramBytes > 0, configuration.cpus > 0 else { throw .EINVAL }
+    self.kernel = kernel
+    self.configuration = configuration
+    ram = try MappedMemory(count: configuration.ramBytes)
+    let systemPages = ram.count >> PageSize.shift
+    let deviceStart = (systemPages + 511) & ~511
+    let devicePageCount = Int(configuration.devicePhysicalBytes >> UInt64(PageSize.shift))
+    devicePages = PFNRange(start: PFN(UInt64(deviceStart)), count: devicePageCount)
+    // LRU links are 32 bits wide and only system pages are on the LRU.
+    guard systemPages < 1 << 32 else { throw .EINVAL }
+    let pageCount = deviceStart + devicePageCount
+    let recordBytes =
+      (pageCount * MemoryLayout<PageRecord>.stride + PageSize.bytes - 1) & ~(PageSize.bytes - 1)
+    // Enough for every page to be mapped alone in a table of its own, within reason.
+    let tableCount = min(max(pageCount, 1 << 12), 1 << 20) + 1024
+    metadata = try MappedMemory(count: recordBytes + tableCount << PageSize.shift)
+    pages = FlatView(metadata, at: 0, count: pageCount)
+    tables = PageTablePool(metadata, at: recordBytes, tables: tableCount)
+    frames = FrameAllocator(pages, limit: systemPages)
+    lru = LRUList(pages, frames, cpus: configuration.cpus)
+    pages[0].flags = [.reserved, .uptodate]
+    pages[0].references = 1
+  }
+
+  /// Pages of RAM.
+  public var systemPages: Int { frames.limit }
+  /// Pages of RAM that can still be had.
+  public var freeSystemPages: Int { frames.available }
+  /// Page-table pages in use.
+  public var pageTables: Int { tables.used }
+
+  /// A new process without mappings.
+  public func createAddressSpace(_ name: String) throws(KernelError) -> AddressSpace {
+    try kernel.failures.check(.pageTableAlloc)
+    guard let root = tables.take() else { throw .ENOMEM }
+    let space = AddressSpace(self, name, root: root)
+    addressSpaces.append(space)
+    return space
+  }
+
+  /// The CPU that runs now.
+  @inline(__always)
+  var currentCPU: Int {
+    guard let id = kernel.current?.id else { return 0 }
+    return id % lru.cpus
+  }
+}
+
+/// Counts of the whole machine.
+public struct MachineCounters: Hashable, Sendable {
+  /// Sleeps for a page lock.
+  public var pageLockWaits: UInt64 = 0
+  /// Sleeps on a migration entry.
+  public var migrationEntryWaits: UInt64 = 0
+  /// `lru_add_drain_all` calls.
+  public var fullDrains: UInt64 = 0
+  /// Device pages handed out.
+  public var devicePageInits: UInt64 = 0
+  /// Device pages given back to their driver.
+  public var devicePageFrees: UInt64 = 0
+  /// Pages collected by migrations, without empty places.
+  public var migrationsCollected: UInt64 = 0
+  /// Pages and empty places moved by migrations.
+  public var migrationsCommitted: UInt64 = 0
+}

@@ -1,0 +1,96 @@
+public import Base
+
+/// One word of a migration's source or destination array (`MIGRATE_PFN_*`, Linux 6.12 encoding).
+public struct MigratePFN: RawRepresentable, Hashable, Sendable, BitwiseCopyable {
+  public let rawValue: UInt64
+  @inlinable
+  @inline(__always)
+  public init(rawValue: UInt64) { self.rawValue = rawValue }
+
+  // SOURCE: include/linux/migrate.h, MIGRATE_PFN_*.
+  /// `MIGRATE_PFN_VALID`: the word names a page.
+  public static let valid: UInt64 = 1 << 0
+  /// `MIGRATE_PFN_MIGRATE`: the page (or the empty place) takes part.
+  public static let migrate: UInt64 = 1 << 1
+  /// `MIGRATE_PFN_WRITE`: the CPU might write; only then may the device map it writable.
+  public static let write: UInt64 = 1 << 3
+  /// `MIGRATE_PFN_SHIFT`: the frame number begins here.
+  public static let shift: UInt64 = 6
+
+  /// No page: in a destination, "leave this page where it is".
+  public static let empty = MigratePFN(rawValue: 0)
+
+  /// The word that names `pfn` (`migrate_pfn`).
+  @inlinable
+  @inline(__always)
+  public init(_ pfn: PFN) { rawValue = pfn.rawValue << Self.shift | Self.valid }
+
+  @inlinable
+  @inline(__always)
+  public var isValid: Bool { rawValue & Self.valid != 0 }
+  /// Before commit: may migrate. After commit: did migrate.
+  @inlinable
+  @inline(__always)
+  public var migrates: Bool { rawValue & Self.migrate != 0 }
+  @inlinable
+  @inline(__always)
+  public var isWritable: Bool { rawValue & Self.write != 0 }
+
+  /// The page, or nil for an empty place or the zero page (`migrate_pfn_to_page`).
+  @inlinable
+  @inline(__always)
+  public var pfn: PFN? { isValid ? PFN(rawValue >> Self.shift) : nil }
+}
+
+extension MigratePFN: CustomStringConvertible {
+  public var description: String {
+    let page = pfn.map { "\($0)" } ?? (rawValue == 0 ? "empty" : "no page")
+    return page + (migrates ? " migrate" : "") + (isWritable ? " write" : "")
+  }
+}
+
+/// Which source pages a migration takes (`enum migrate_vma_direction`).
+public struct MigrateSelect: OptionSet, Hashable, Sendable {
+  public let rawValue: UInt8
+  @inlinable
+  public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+  /// `MIGRATE_VMA_SELECT_SYSTEM`: system pages and the zero page.
+  public static let system = MigrateSelect(rawValue: 1)
+  /// `MIGRATE_VMA_SELECT_DEVICE_PRIVATE`: device-private pages of the request's owner.
+  public static let devicePrivate = MigrateSelect(rawValue: 2)
+  /// `MIGRATE_VMA_SELECT_DEVICE_COHERENT`: coherent device pages of the request's owner.
+  public static let deviceCoherent = MigrateSelect(rawValue: 4)
+}
+
+/// What to migrate (the input half of `struct migrate_vma`).
+public struct MigrationRequest {
+  /// The first address; page aligned, inside one mapping.
+  public var start: VirtualAddress
+  /// The first address past the range; page aligned, inside the same mapping.
+  public var end: VirtualAddress
+  /// Whose device pages are meant, and what notifiers are told (`pgmap_owner`).
+  public var owner: PagemapOwner?
+  /// Which source pages are taken.
+  public var select: MigrateSelect
+  /// The page of the CPU fault in progress: the fault handler holds its lock and one reference.
+  public var faultPage: PFN?
+
+  public init(
+    start: VirtualAddress, end: VirtualAddress, owner: PagemapOwner?, select: MigrateSelect,
+    faultPage: PFN? = nil
+  ) {
+    self.start = start
+    self.end = end
+    self.owner = owner
+    self.select = select
+    self.faultPage = faultPage
+  }
+
+  public init(
+    _ range: VirtualRange, owner: PagemapOwner?, select: MigrateSelect, faultPage: PFN? = nil
+  ) {
+    self.init(
+      start: range.start, end: range.end, owner: owner, select: select, faultPage: faultPage)
+  }
+}

@@ -1,0 +1,69 @@
+public import Base
+import KernelRuntime
+
+// The page lock is one bit; sleepers wait on one of a few queues, chosen by frame number, and are
+// woken when the bit is cleared.
+extension MemoryManager {
+  private static let waitTableSize = 64
+
+  /// Whether the page's lock bit is set (`PageLocked`).
+  public func isLocked(_ pfn: PFN) -> Bool { pages[pfn.index].flags.contains(.locked) }
+
+  /// Locks the page if it is unlocked (`trylock_page`).
+  public func tryLock(_ pfn: PFN) -> Bool {
+    guard !pages[pfn.index].flags.contains(.locked) else { return false }
+    pages[pfn.index].flags.insert(.locked)
+    return true
+  }
+
+  /// Locks the page, sleeping while another holds it (`lock_page`).
+  ///
+  /// LOCKING: the caller holds a reference (M19).
+  public func lock(_ pfn: PFN) async {
+    await kernel.point()
+    invariant(pages[pfn.index].references > 0, "lock of page \(pfn) without a reference")
+    if tryLock(pfn) { return }
+    counters.pageLockWaits += 1
+    _ = await waiters(of: pfn).wait(timeout: .max, for: .pageLock(pfn: pfn.rawValue)) {
+      if tryLock(pfn) { return true }
+      pages[pfn.index].flags.insert(.waiters)
+      return false
+    }
+  }
+
+  /// Unlocks the page and wakes who sleeps for it (`unlock_page`).
+  public func unlock(_ pfn: PFN) { unlock(index: pfn.index) }
+
+  @inline(__always)
+  func unlock(index pfn: Int) {
+    let flags = pages[pfn].flags
+    invariant(flags.contains(.locked), "unlock of page \(pfn), which is not locked")
+    pages[pfn].flags = flags.subtracting([.locked, .waiters])
+    if flags.contains(.waiters) { wakeWaiters(pfn) }
+  }
+
+  private func wakeWaiters(_ pfn: Int) {
+    pageWaiters[pfn % Self.waitTableSize]?.wakeAll()
+  }
+
+  /// Sleeps until the page is unlocked or `isOver`, without a reference: a reference taken by a
+  /// waiter would make the migration that it waits for fail (M20).
+  func waitUnlocked(_ pfn: PFN, orUntil isOver: () -> Bool) async {
+    _ = await waiters(of: pfn).wait(timeout: .max, for: .pageLock(pfn: pfn.rawValue)) {
+      if isOver() || !isLocked(pfn) { return true }
+      pages[pfn.index].flags.insert(.waiters)
+      return false
+    }
+  }
+
+  private func waiters(of pfn: PFN) -> WaitQueue {
+    if pageWaiters.isEmpty {
+      pageWaiters = [WaitQueue?](repeating: nil, count: Self.waitTableSize)
+    }
+    let slot = pfn.index % Self.waitTableSize
+    if let queue = pageWaiters[slot] { return queue }
+    let queue = WaitQueue(kernel, "page lock \(slot)")
+    pageWaiters[slot] = queue
+    return queue
+  }
+}

@@ -1,0 +1,81 @@
+public import Base
+import KernelRuntime
+
+extension MemoryManager {
+  /// A system page with one reference, unlocked, its bytes unspecified (`alloc_page`).
+  ///
+  /// `ENOMEM` when RAM is full or the point `mm.page_alloc` strikes.
+  public func allocatePage() throws(KernelError) -> PFN {
+    try kernel.failures.check(.pageAlloc)
+    guard let pfn = frames.take() else { throw .ENOMEM }
+    return PFN(UInt64(pfn))
+  }
+
+  /// Takes a reference of a page in use (`get_page`).
+  public func get(_ pfn: PFN) {
+    invariant(pages[pfn.index].references > 0, "get of page \(pfn), which is free")
+    pages[pfn.index].references += 1
+  }
+
+  /// Drops a reference; the last one frees the page (`put_page`).
+  public func put(_ pfn: PFN) { drop(pfn.index) }
+
+  @inline(__always)
+  func drop(_ pfn: Int) {
+    let left = pages[pfn].references - 1
+    invariant(left >= 0, "put of page \(pfn), which is free")
+    pages[pfn].references = left
+    if left == 0 { release(pfn) }
+  }
+
+  @inline(__always)
+  func release(_ pfn: Int) {
+    let flags = pages[pfn].flags
+    invariant(
+      flags.isDisjoint(with: [.locked, .reserved]) && pages[pfn].mappings == 0,
+      "page \(pfn) freed while locked or mapped")
+    if flags.contains(.device) {
+      releaseDevicePage(pfn)
+    } else {
+      invariant(pages[pfn].extra == 0, "page \(pfn) freed with \(pages[pfn].extra) pins")
+      if flags.contains(.lru) { lru.unlink(pfn) }
+      frames.give(pfn)
+    }
+  }
+
+  /// References of a page, pins included (`page_count`).
+  public func referenceCount(_ pfn: PFN) -> Int { Int(pages[pfn.index].references) }
+  /// Page-table entries that map the page (`page_mapcount`).
+  public func mapCount(_ pfn: PFN) -> Int { Int(pages[pfn.index].mappings) }
+  /// GUP pins of a system page.
+  public func pinCount(_ pfn: PFN) -> Int {
+    let record = pages[pfn.index]
+    return record.flags.contains(.device) ? 0 : Int(record.extra)
+  }
+  /// Whether a page is dirty by its flag; entries may hold more (`PageDirty`).
+  public func isDirty(_ pfn: PFN) -> Bool { pages[pfn.index].flags.contains(.dirty) }
+  /// Whether a page is on the LRU list itself, not merely in a batch (`PageLRU`).
+  public func isOnLRU(_ pfn: PFN) -> Bool { pages[pfn.index].flags.contains(.lru) }
+  /// Whether the page is anonymous and of one mapping alone (`PageAnonExclusive`).
+  public func isExclusive(_ pfn: PFN) -> Bool { pages[pfn.index].flags.contains(.exclusive) }
+
+  /// Whether the frame is RAM.
+  @inline(__always)
+  public func isSystemPage(_ pfn: PFN) -> Bool { pfn.index < frames.limit }
+
+  /// Sets every byte of a system page to zero (`clear_highpage`).
+  public func clear(_ pfn: PFN) {
+    invariant(isSystemPage(pfn), "the CPU can't clear \(pfn), which is no RAM")
+    ram.fill(0, at: pfn.index << PageSize.shift, length: PageSize.bytes)
+  }
+
+  /// Moves this CPU's new pages to the LRU (`lru_add_drain`).
+  public func drainLRU() { lru.drain(cpu: currentCPU) }
+
+  /// Moves every CPU's new pages to the LRU; sleeps for the other CPUs (`lru_add_drain_all`).
+  public func drainLRUOfAllCPUs() async {
+    await kernel.point()
+    counters.fullDrains += 1
+    lru.drainAll()
+  }
+}

@@ -1,0 +1,74 @@
+/// What the model keeps of one page (`struct page`): 32 bytes, two to a cache line.
+///
+/// What few pages have (a swap slot, a poison mark) belongs in side tables by PFN, which cost
+/// nothing until touched.
+struct PageRecord: BitwiseCopyable {
+  var flags: PageFlags
+  /// References (`_refcount`); 0 in a free page.
+  var references: Int32
+  /// Page-table entries that map the page, device-private entries included (`_mapcount` + 1).
+  var mappings: Int32
+  /// A system page: GUP pins among the references. A device page: its pagemap's number.
+  var extra: UInt32
+  /// Where an anonymous page belongs, for the reverse map; 0 when nowhere.
+  var anonymous: AnonymousPlace
+  /// A system page on the LRU: the neighbours. A device page: the driver's word
+  /// (`zone_device_data`). A free page that heads a run: the next run.
+  var links: UInt64
+}
+
+/// Flags of a page (`PG_*`).
+struct PageFlags: OptionSet, BitwiseCopyable {
+  let rawValue: UInt32
+  @inline(__always)
+  init(rawValue: UInt32) { self.rawValue = rawValue }
+
+  /// `PG_locked`.
+  static let locked = PageFlags(rawValue: 1 << 0)
+  /// `PG_waiters`: a task may sleep for the lock.
+  static let waiters = PageFlags(rawValue: 1 << 1)
+  /// `PG_lru`: linked into the LRU list.
+  static let lru = PageFlags(rawValue: 1 << 2)
+  /// In a CPU's batch on its way to the LRU; the batch holds a reference.
+  static let batched = PageFlags(rawValue: 1 << 3)
+  /// `PG_dirty`.
+  static let dirty = PageFlags(rawValue: 1 << 4)
+  /// `PG_referenced`.
+  static let referenced = PageFlags(rawValue: 1 << 5)
+  /// `PG_uptodate`: the contents are meaningful.
+  static let uptodate = PageFlags(rawValue: 1 << 6)
+  /// `PG_anon_exclusive`: an anonymous page of one mapping alone, which may be written in place.
+  static let exclusive = PageFlags(rawValue: 1 << 7)
+  /// `PG_reserved`: the zero page.
+  static let reserved = PageFlags(rawValue: 1 << 8)
+  /// Device memory of either kind, once handed out.
+  static let device = PageFlags(rawValue: 1 << 9)
+  /// With `device`: the CPU can't reach the bytes.
+  static let devicePrivate = PageFlags(rawValue: 1 << 10)
+  /// A system page in the free list, or a device page in the driver's hands.
+  static let free = PageFlags(rawValue: 1 << 11)
+
+  /// What moves to the destination of a migration.
+  static let migrating: PageFlags = [.dirty, .referenced, .uptodate]
+}
+
+/// The anonymous region that a page belongs to and its place there (`mapping` and `index`).
+struct AnonymousPlace: BitwiseCopyable, Hashable {
+  /// Region number above bit 36, page index below; region numbers start at 1.
+  let rawValue: UInt64
+
+  static let none = AnonymousPlace(rawValue: 0)
+  static let regionLimit = 1 << 28
+
+  @inline(__always)
+  init(rawValue: UInt64) { self.rawValue = rawValue }
+
+  @inline(__always)
+  init(region: Int, index: UInt64) { rawValue = UInt64(region) << 36 | index }
+
+  @inline(__always)
+  var region: Int { Int(rawValue >> 36) }
+  /// The linear page index: the virtual page number at which the region was first mapped.
+  @inline(__always)
+  var index: UInt64 { rawValue & (1 << 36 - 1) }
+}
