@@ -69,10 +69,19 @@ struct Checked {
 }
 
 /// An object with known keys only, all required ones among them.
-struct CheckedObject {
+final class CheckedObject {
   let schema: SchemaObject
   let mark: SourceMark
   let fields: [(key: String, mark: SourceMark, value: Checked)]
+
+  init(
+    _ schema: SchemaObject, _ mark: SourceMark,
+    _ fields: [(key: String, mark: SourceMark, value: Checked)]
+  ) {
+    self.schema = schema
+    self.mark = mark
+    self.fields = fields
+  }
 
   /// The value of an optional key.
   subscript(_ key: String) -> Checked? {

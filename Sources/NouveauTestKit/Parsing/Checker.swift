@@ -145,7 +145,7 @@ struct Checker {
     }
     for group in schema.groups { checkGroup(group, present, schema, mark) }
     return diagnostics.count == before
-      ? CheckedObject(schema: schema, mark: mark, fields: fields) : nil
+      ? CheckedObject(schema, mark, fields) : nil
   }
 
   private mutating func checkGroup(

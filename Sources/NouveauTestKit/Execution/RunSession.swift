@@ -1,0 +1,124 @@
+import Base
+import KernelRuntime
+
+/// One run of one scenario on one target: the state that its steps share.
+final class RunSession {
+  let scenario: Scenario
+  let target: any ScenarioTarget
+  let observer: ((RunProgress) -> Void)?
+
+  var shadows: [(name: String, copy: ShadowCopy)] = []
+  var pins: [(name: String, handle: Int)] = []
+  var locks: [(name: String, handle: Int)] = []
+  var tasks: [(name: String, task: KernelTask)] = []
+  /// Armed failures in step with the rules of the kernel's plan: same order, same removals.
+  var armed: [(request: FailureRequest, step: Step)] = []
+  var strikes: [(key: InjectionPoint, count: UInt64)] = []
+  /// Outcomes of the steps so far that were no success, by name.
+  var errors: [(key: String, count: UInt64)] = []
+  var mismatches: [Mismatch] = []
+  var stepCount = 0
+
+  init(_ scenario: Scenario, _ target: any ScenarioTarget, _ observer: ((RunProgress) -> Void)?) {
+    self.scenario = scenario
+    self.target = target
+    self.observer = observer
+  }
+
+  /// The run is over because something did not hold.
+  var isStopped: Bool { !mismatches.isEmpty }
+
+  /// The end of the file, for what belongs to no step.
+  var endMark: SourceMark {
+    scenario.steps.last?.mark ?? SourceMark(file: scenario.file, line: 1, column: 1)
+  }
+
+  func fail(_ step: Step, expected: String, got: String) {
+    mismatches.append(
+      Mismatch(
+        step: step.number, title: step.title, mark: step.mark, expected: expected, got: got))
+  }
+
+  func failAtEnd(_ title: String, expected: String, got: String) {
+    mismatches.append(
+      Mismatch(step: "end", title: title, mark: endMark, expected: expected, got: got))
+  }
+
+  // MARK: the whole run
+
+  /// Set-up, steps, joins, audit.
+  func main() async {
+    target.kernel.failures.observer = { [unowned self] point, _ in
+      Self.count(&strikes, point)
+    }
+    guard await setUp() else { return }
+    await run(scenario.steps)
+    for (_, task) in tasks { await task.join() }
+    settle(nil)
+    target.kernel.failures.disarm()
+    if !isStopped { auditAtEnd() }
+  }
+
+  private func setUp() async -> Bool {
+    do throws(OperationFailure) {
+      for process in scenario.processes {
+        try await target.addProcess(process.name)
+        for mapping in process.mappings {
+          try await target.map(mapping)
+          shadows.append((mapping.name, try Self.shadow(of: mapping)))
+        }
+      }
+      return true
+    } catch {
+      failAtEnd("set-up of processes and mappings", expected: "success", got: "\(error)")
+      return false
+    }
+  }
+
+  private static func shadow(of mapping: MappingPlan) throws(OperationFailure) -> ShadowCopy {
+    do throws(KernelError) {
+      return try ShadowCopy(byteCount: mapping.allPages.byteCount)
+    } catch {
+      throw OperationFailure(error)
+    }
+  }
+
+  private func auditAtEnd() {
+    for offence in target.audit() {
+      failAtEnd("audit of the machine", expected: "no offence", got: offence)
+    }
+  }
+
+  /// Checks that the rules of `point`, or all, have fired. Called before they are taken back.
+  func settle(_ point: InjectionPoint?) {
+    let rules = target.kernel.failures.rules
+    for (index, entry) in armed.enumerated() where index < rules.count {
+      guard point == nil || entry.request.point == point else { continue }
+      // A run that ended early had no chance to get there.
+      if rules[index].strikes == 0 && !entry.request.isOptional && !isStopped {
+        fail(
+          entry.step, expected: "\(entry.request.point.name) fails, \(entry.request.when)",
+          got: "it never fired (passed \(target.kernel.failures.passages(of: entry.request.point)) "
+            + "times since the start)")
+      }
+    }
+    armed.removeAll { point == nil || $0.request.point == point }
+  }
+
+  // MARK: small tables
+
+  func shadow(_ mapping: String) -> ShadowCopy {
+    guard let found = shadows.first(where: { $0.name == mapping }) else {
+      invariantFailed("the mapping \(mapping) has no shadow copy")
+    }
+    return found.copy
+  }
+
+  static func count<Key: Equatable>(_ table: inout [(key: Key, count: UInt64)], _ key: Key) {
+    if let index = table.firstIndex(where: { $0.key == key }) {
+      table[index].count += 1
+    } else {
+      table.append((key, 1))
+    }
+  }
+}

@@ -1,0 +1,86 @@
+public import Base
+public import KernelRuntime
+
+/// What an operation of a target failed with.
+public struct OperationFailure: Error, Hashable, Sendable, CustomStringConvertible {
+  /// Never `.success`.
+  public let outcome: Outcome
+
+  public init(_ outcome: Outcome) {
+    invariant(outcome != .success, "an operation failed with success")
+    self.outcome = outcome
+  }
+
+  public init(_ error: KernelError) { outcome = .error(error) }
+
+  public var description: String { outcome.description }
+}
+
+/// What a run asks of the maker of a target.
+public struct TargetRequest: Sendable {
+  /// The machine, with the seed and mode of the command line already put in.
+  public let plan: MachinePlan
+  /// The trace is to be kept.
+  public let isTracing: Bool
+}
+
+/// How many fences have which status.
+public struct FenceCounts: Hashable, Sendable {
+  public var signalled: UInt64
+  public var failed: UInt64
+  public var pending: UInt64
+
+  public init(signalled: UInt64 = 0, failed: UInt64 = 0, pending: UInt64 = 0) {
+    self.signalled = signalled
+    self.failed = failed
+    self.pending = pending
+  }
+}
+
+/// A machine that scenarios run on. The project's own is `MachineTarget`; a driver of somebody
+/// else's joins by conforming.
+///
+/// Every operation is called from a task of ``kernel``, inside ``run(_:)``. Mappings and processes
+/// go by their names in the scenario.
+public protocol ScenarioTarget: AnyObject {
+  var kernel: Kernel { get }
+
+  /// Runs `body` as a task on the calling thread until it returns.
+  func run(_ body: @escaping () async -> Void) throws(RunFailure)
+
+  // Set-up, before the first step.
+  func addProcess(_ name: String) async throws(OperationFailure)
+  func map(_ plan: MappingPlan) async throws(OperationFailure)
+
+  // Memory.
+  func store(_ span: ByteSpan, _ bytes: [UInt8], by: Accessor) async throws(OperationFailure)
+  func load(_ span: ByteSpan, by: Accessor) async throws(OperationFailure) -> [UInt8]
+  func touch(_ span: PageSpan, write: Bool) async throws(OperationFailure)
+  /// Pages that moved.
+  func migrate(_ span: PageSpan, to side: MemorySide) async throws(OperationFailure) -> Int
+  func protect(_ span: PageSpan, _ protection: ScenarioProtection) async throws(OperationFailure)
+  func unmap(_ span: PageSpan) async throws(OperationFailure)
+  func exit(process: String) async throws(OperationFailure)
+
+  // References and locks; the numbers are handles of the target's own.
+  func pin(_ span: PageSpan, write: Bool) async throws(OperationFailure) -> Int
+  func unpin(_ handle: Int) async throws(OperationFailure)
+  func hold(mapping: String, page: Int) async throws(OperationFailure) -> Int
+  func release(_ handle: Int) async throws(OperationFailure)
+
+  // The device.
+  func suspend() async throws(OperationFailure)
+  func resume() async throws(OperationFailure)
+  func trim() async throws(OperationFailure)
+  func teardown() async throws(OperationFailure)
+
+  // Looking; nothing of this changes anything.
+  func location(mapping: String, page: Int) -> PageLocation
+  /// The page's bytes where they lie; nil where nothing lies.
+  func peek(mapping: String, page: Int) -> [UInt8]?
+  /// A counter by its name in the schema; nil when the target doesn't have it.
+  func counter(_ name: String) -> UInt64?
+  func fenceCounts() -> FenceCounts
+  /// One line for each offence against the machine's invariants.
+  func audit() -> [String]
+}

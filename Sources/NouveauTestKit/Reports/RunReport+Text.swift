@@ -1,0 +1,30 @@
+extension RunReport {
+  /// The report as text: one line for a pass; for a failure each mismatch and how to see it again.
+  public func text() -> String {
+    let time = Self.timeText(duration)
+    guard !passed else {
+      return "ok    \(scenario)  \(stepCount) steps, \(time)\n"
+    }
+    var lines = ["FAIL  \(scenario)  \(stepCount) steps, \(time), seed \(seed)"]
+    for mismatch in mismatches {
+      lines.append("  \(mismatch.mark): step \(mismatch.step), \(mismatch.title)")
+      lines.append("    expected: \(mismatch.expected)")
+      lines.append("    got:      \(mismatch.got)")
+    }
+    for (point, strikes) in injected {
+      lines.append("  injected: \(point) failed \(strikes) time\(strikes == 1 ? "" : "s")")
+    }
+    lines.append("  again: \(replay)")
+    return lines.joined(separator: "\n") + "\n"
+  }
+
+  /// Nanoseconds in a unit that leaves at most four digits before the point.
+  public static func timeText(_ nanoseconds: UInt64) -> String {
+    for (unit, scale) in [("s", UInt64(1_000_000_000)), ("ms", 1_000_000), ("us", 1_000)]
+    where nanoseconds >= scale {
+      let tenths = nanoseconds / (scale / 10)
+      return "\(tenths / 10).\(tenths % 10) \(unit)"
+    }
+    return "\(nanoseconds) ns"
+  }
+}
