@@ -97,7 +97,7 @@ private struct Dump {
       shift = 10 * UInt64("KMGT".distance(from: "KMGT".startIndex, to: power) + 1)
       number.removeLast()
     }
-    guard let value = UInt64(number), value < 1 << 22 else { return nil }
+    guard let value = UInt64(number), value <= UInt64.max >> shift else { return nil }
     return value << shift
   }
 
