@@ -200,6 +200,17 @@ import Testing
     }
   }
 
+  @Test func bodyOfAnotherActor_traps() async throws {
+    let result = try await #require(
+      processExitsWith: .failure, observing: [\.standardErrorContent]
+    ) {
+      let kernel = Kernel()
+      try kernel.run { @MainActor () async -> Void in }
+    }
+    let text = String(decoding: result.standardErrorContent, as: UTF8.self)
+    #expect(text.contains("isolated to another actor"))
+  }
+
   @Test func runInsideARun_traps() async {
     await #expect(processExitsWith: .failure) {
       let kernel = Kernel()

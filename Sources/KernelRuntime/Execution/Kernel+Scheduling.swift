@@ -13,13 +13,13 @@ extension Kernel {
 
   @usableFromInline
   var mayPreempt: Bool {
-    choices.preempts && (!ready.isEmpty || timeMayPass)
+    mayPreemptTasks && (!ready.isEmpty || timeMayPass)
   }
 
   /// Whether a strategy may let time pass although something can run: only to events that are near,
   /// so that a task is not taken to stand still for the 15 s of a fence's time-out.
   var timeMayPass: Bool {
-    guard choices.advancesTime, mode == .simulated else { return false }
+    guard mayAdvanceTime else { return false }
     dropCancelledTimers()
     guard let next = timers.min else { return false }
     return next.deadline <= virtualNow &+ raceHorizon
@@ -123,9 +123,14 @@ extension Kernel {
       chosen.isReady = false
       return chosen
     }
+    if !mayReorder {
+      let first = ready.popFirst()
+      first?.isReady = false
+      return first
+    }
     if ready.isEmpty { return nil }
     let timeMayPass = timeMayPass
-    if ready.count == 1 && !timeMayPass || !choices.reorders {
+    if ready.count == 1 && !timeMayPass {
       let first = ready.removeFirst()
       first.isReady = false
       return first
@@ -145,25 +150,31 @@ extension Kernel {
 
   private func dispatch(_ runnable: Runnable) {
     current = runnable
-    if let task = runnable as? KernelTask {
-      switch task.phase {
-      case .new(let body):
-        task.phase = .live
-        start(task, body)
-      case .live:
-        guard let continuation = unsafe task.continuation else {
-          invariantFailed("\(task.name) is ready without a continuation")
-        }
-        unsafe task.continuation = nil
-        unsafe continuation.resume()
-      case .finished:
-        invariantFailed("\(task.name) ran after its end")
-      }
-      executor.drain()
-    } else if let agent = runnable as? Agent {
-      agent.runStep()
-    }
+    runnable.dispatch()
     current = nil
+  }
+
+  /// Lets a task go on until it next sleeps.
+  func resume(_ task: KernelTask) {
+    switch task.phase {
+    case .live:
+      guard let continuation = unsafe task.continuation else {
+        invariantFailed("\(task.name) is ready without a continuation")
+      }
+      unsafe task.continuation = nil
+      unsafe continuation.resume()
+    case .new(let body):
+      task.phase = .live
+      start(task, body)
+    case .finished:
+      invariantFailed("\(task.name) ran after its end")
+    }
+    executor.drain()
+    let hasStopped = unsafe task.isFinished || task.continuation != nil
+    invariant(
+      hasStopped,
+      "\(task.name) left its machine's thread: a body isolated to another actor, as top-level code is"
+    )
   }
 
   private func start(_ task: KernelTask, _ body: @escaping () async -> Void) {

@@ -26,6 +26,11 @@ public final class Kernel {
   /// Order and ownership of locks, checked at run time.
   public let lockChecks = LockChecks()
 
+  /// The strategy's answers to what it may do at all, which don't change during a run.
+  let mayReorder: Bool
+  let mayPreemptTasks: Bool
+  let mayAdvanceTime: Bool
+
   let executor = KernelExecutor()
   let actor: KernelActor
   var ready: Deque<Runnable> = []
@@ -62,6 +67,9 @@ public final class Kernel {
   ) {
     self.mode = mode
     self.choices = choices
+    mayReorder = choices.reorders
+    mayPreemptTasks = choices.preempts
+    mayAdvanceTime = choices.advancesTime && mode == .simulated
     self.failures = failures
     self.trace = trace
     actor = KernelActor(executor: executor)
@@ -78,12 +86,13 @@ public final class Kernel {
   }
 
   /// The running task; nil in an agent's step and outside a run.
-  public var currentTask: KernelTask? { current as? KernelTask }
+  public var currentTask: KernelTask? { current?.asTask }
 
   /// The running task; traps where none runs, naming the operation that needs one.
-  package func requireTask(_ operation: String) -> KernelTask {
+  @inline(__always)
+  package func requireTask(_ operation: @autoclosure () -> String) -> KernelTask {
     guard let task = currentTask else {
-      invariantFailed("\(operation) outside a task: \(current?.name ?? "no runnable")")
+      invariantFailed("\(operation()) outside a task: \(current?.name ?? "no runnable")")
     }
     return task
   }

@@ -8,25 +8,28 @@ final class KernelExecutor: SerialExecutor, TaskExecutor, @unchecked Sendable {
   // Sendable is claimed by hand: every entry point runs on the driving thread, because jobs are
   // enqueued only by code that runs in `drain()` or by the scheduler itself.
 
-  /// Jobs made runnable by the step in progress. The scheduler resumes one task at a time, so this
-  /// holds one job nearly always.
-  private var jobs: [UnownedJob] = []
-  private var next = 0
+  /// The job made runnable by the step in progress: the scheduler resumes one task at a time, so
+  /// there is one nearly always.
+  private var job: UnownedJob?
+  /// Further jobs, in order.
+  private var more: [UnownedJob] = []
 
   func enqueue(_ job: consuming ExecutorJob) {
-    jobs.append(UnownedJob(job))
+    if self.job == nil {
+      self.job = UnownedJob(job)
+    } else {
+      more.append(UnownedJob(job))
+    }
   }
 
   /// Runs jobs until none is left.
   func drain() {
-    while next < jobs.count {
-      let job = jobs[next]
-      next += 1
-      unsafe job.runSynchronously(
+    while let next = job {
+      job = nil
+      unsafe next.runSynchronously(
         isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
+      if job == nil && !more.isEmpty { job = more.removeFirst() }
     }
-    jobs.removeAll(keepingCapacity: true)
-    next = 0
   }
 
   func asUnownedSerialExecutor() -> UnownedSerialExecutor {

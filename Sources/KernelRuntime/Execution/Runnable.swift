@@ -1,3 +1,5 @@
+import Base
+
 /// Something that the scheduler can run: a ``KernelTask`` that may sleep, or an ``Agent`` that may
 /// not.
 public class Runnable {
@@ -18,6 +20,12 @@ public class Runnable {
     self.name = name
     self.row = row
   }
+
+  /// The runnable as a task; cheaper than a cast, which every scheduling point would need.
+  var asTask: KernelTask? { nil }
+
+  /// Runs one step.
+  func dispatch() { invariantFailed("\(name) is no task and no agent") }
 }
 
 /// A thread of the modelled kernel: it may sleep, hold sleeping locks and take page faults.
@@ -52,6 +60,9 @@ public final class KernelTask: Runnable {
     phase = .new(body)
     super.init(kernel: kernel, id: id, name: name, row: row)
   }
+
+  override var asTask: KernelTask? { self }
+  override func dispatch() { kernel.resume(self) }
 
   /// Whether the body has returned.
   public var isFinished: Bool {
@@ -105,7 +116,7 @@ public final class Agent: Runnable {
   /// Stops the agent for good; pending kicks are forgotten.
   public func retire() { isRetired = true }
 
-  func runStep() {
+  override func dispatch() {
     if !isRetired { step() }
   }
 }

@@ -46,9 +46,10 @@ public final class LockChecks {
   /// LOCKING: called before the task sleeps on the lock, so that an inversion is found even in a run
   /// that doesn't deadlock.
   func willTake(_ lock: HeldLock, _ task: KernelTask, isTry: Bool) {
+    if task.heldLocks.isEmpty && task.signallingDepth == 0 { return }
     if !isTry { learnLock(lock.lockClass, task) }
     for held in task.heldLocks {
-      if held.lockClass == lock.lockClass && held.instance == lock.instance {
+      if held.instance == lock.instance {
         add(.recursion, lock, task)
         return
       }
@@ -64,9 +65,12 @@ public final class LockChecks {
   func didTake(_ lock: HeldLock, _ task: KernelTask) { task.heldLocks.append(lock) }
 
   func willLeave(_ lockClass: LockClass, _ instance: Int, _ task: KernelTask) {
-    if let index = task.heldLocks.lastIndex(where: {
-      $0.lockClass == lockClass && $0.instance == instance
-    }) {
+    // Locks are nearly always left in the reverse order, so the newest is looked at first.
+    if task.heldLocks.last?.instance == instance {
+      task.heldLocks.removeLast()
+      return
+    }
+    if let index = task.heldLocks.lastIndex(where: { $0.instance == instance }) {
       task.heldLocks.remove(at: index)
     } else {
       add(.notHeld, HeldLock(lockClass: lockClass, instance: instance, isShared: false), task)

@@ -25,6 +25,7 @@ public final class ReadWriteLock {
 
   /// Takes the lock for reading (`down_read`).
   public func lockShared() async {
+    let kernel = kernel
     await kernel.point()
     let me = kernel.requireTask("\(lockClass.name).lockShared")
     kernel.lockChecks.willTake(record(shared: true), me, isTry: false)
@@ -50,6 +51,7 @@ public final class ReadWriteLock {
 
   /// Takes the lock for writing (`down_write`).
   public func lock() async {
+    let kernel = kernel
     await kernel.point()
     let me = kernel.requireTask("\(lockClass.name).lock")
     kernel.lockChecks.willTake(record(shared: false), me, isTry: false)
@@ -63,6 +65,7 @@ public final class ReadWriteLock {
 
   /// Leaves a lock taken with ``lockShared()``.
   public func unlockShared() {
+    let kernel = kernel
     let me = kernel.requireTask("\(lockClass.name).unlockShared")
     guard let index = readers.lastIndex(where: { $0 === me }) else {
       invariantFailed("\(me.name) leaves \(lockClass.name), which it doesn't read")
@@ -74,6 +77,7 @@ public final class ReadWriteLock {
 
   /// Leaves a lock taken with ``lock()``.
   public func unlock() {
+    let kernel = kernel
     let me = kernel.requireTask("\(lockClass.name).unlock")
     invariant(writer === me, "\(me.name) leaves \(lockClass.name) of \(writer?.name ?? "nobody")")
     kernel.lockChecks.willLeave(lockClass, instance, me)

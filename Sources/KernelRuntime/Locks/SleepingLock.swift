@@ -22,6 +22,7 @@ public final class SleepingLock {
 
   /// Takes the lock, sleeping while another task holds it.
   public func lock() async {
+    let kernel = kernel
     await kernel.point()
     let me = kernel.requireTask("\(lockClass.name).lock")
     kernel.lockChecks.willTake(record, me, isTry: false)
@@ -45,6 +46,7 @@ public final class SleepingLock {
 
   /// Leaves the lock; only its owner may.
   public func unlock() {
+    let kernel = kernel
     let me = kernel.requireTask("\(lockClass.name).unlock")
     invariant(owner === me, "\(me.name) unlocks \(lockClass.name) of \(owner?.name ?? "nobody")")
     kernel.lockChecks.willLeave(lockClass, instance, me)
