@@ -47,6 +47,7 @@ extension Kernel {
   /// Lets every other ready runnable go first; what a polling loop must call.
   public func yield() async {
     let me = requireTask("yield")
+    choices.yields(me)
     guard !ready.isEmpty || !timers.isEmpty else { return }
     if ready.isEmpty && mode == .simulated {
       // Nothing else can run now, so polling can only be ended by an event.
@@ -80,6 +81,7 @@ extension Kernel {
   package func block(_ reason: WaitReason) async {
     let me = requireTask("a sleep on \(reason)")
     invariant(me.atomicDepth == 0, "\(me.name) sleeps on \(reason) in atomic context")
+    touch(.runnable(me.id))
     me.sleepCount &+= 1
     me.waitingFor = reason
     await suspend(me)
@@ -87,6 +89,7 @@ extension Kernel {
 
   /// Makes a sleeping task ready; waking one that doesn't sleep changes nothing.
   package func wake(_ task: KernelTask) {
+    touch(.runnable(task.id))
     guard task.waitingFor != nil else { return }
     task.waitingFor = nil
     makeReady(task)
@@ -104,15 +107,20 @@ extension Kernel {
   /// Runs until `isDone`, or until nothing can run any more.
   func loop(until isDone: () -> Bool) throws(RunFailure) {
     invariant(current == nil, "run() inside a run of the same kernel")
-    let limit = steps &+ stepLimit
+    executor.adoptThread()
+    progressSteps = steps
     while !isDone() {
       if mode == .realTime { pollRealTime() }
       guard let next = takeNext() else {
+        if let quietObserver { quietObserver() }
+        if !ready.isEmpty { continue }
         if try waitForEvent() { continue }
         throw .deadlock(blockedTasks())
       }
       steps &+= 1
-      if steps > limit { throw .stepLimit(steps: stepLimit, running: next.name) }
+      if steps &- progressSteps > stepLimit {
+        throw .stepLimit(steps: stepLimit, running: next.name)
+      }
       dispatch(next)
     }
   }
@@ -150,6 +158,7 @@ extension Kernel {
 
   private func dispatch(_ runnable: Runnable) {
     current = runnable
+    if let footprints { footprints.begin(runnable.id) }
     runnable.dispatch()
     current = nil
   }
@@ -184,6 +193,7 @@ extension Kernel {
   }
 
   private func finish(_ task: KernelTask) {
+    touch(.runnable(task.id))
     lockChecks.taskEnds(task)
     task.phase = .finished
     liveTasks.removeAll { $0 === task }
@@ -195,9 +205,19 @@ extension Kernel {
   public func blockedTasks() -> [BlockedTask] {
     liveTasks.compactMap { task in
       task.waitingFor.map {
-        BlockedTask(name: task.name, reason: $0, holds: task.heldLocks.map(\.lockClass.name))
+        BlockedTask(
+          name: task.name, reason: $0, holds: task.heldLocks.map(\.lockClass.name), id: task.id,
+          waitsFor: blockers(of: task))
       }
     }
+  }
+
+  /// The live tasks that hold the lock that `task` sleeps on, or whose end it waits for.
+  private func blockers(of task: KernelTask) -> [Int] {
+    liveTasks.filter { other in
+      if let lock = task.waitingLock { return other.heldLocks.contains { $0.instance == lock } }
+      return other.joiners.contains { $0 === task }
+    }.map(\.id)
   }
 }
 
@@ -206,6 +226,11 @@ public struct BlockedTask: Hashable, Sendable, CustomStringConvertible {
   public let name: String
   public let reason: WaitReason
   public let holds: [String]
+  /// ``Runnable/id``, which tells tasks of one name apart.
+  public var id = 0
+  /// The ids of the live tasks that must do something first, where the runtime knows: who holds the
+  /// lock now, or whose end is waited for.
+  public var waitsFor: [Int] = []
 
   public var description: String {
     let locks = holds.isEmpty ? "" : " and holds \(holds.joined(separator: ", "))"

@@ -1,3 +1,5 @@
+import Base
+
 /// The executor of one machine: it runs jobs on the thread that drives the machine, and nowhere
 /// else.
 ///
@@ -14,7 +16,14 @@ final class KernelExecutor: SerialExecutor, TaskExecutor, @unchecked Sendable {
   /// Further jobs, in order.
   private var more: [UnownedJob] = []
 
+  /// The thread that drives the machine now.
+  private var driver = ThreadIdentity.current
+
+  /// The calling thread drives the machine from here on.
+  func adoptThread() { driver = .current }
+
   func enqueue(_ job: consuming ExecutorJob) {
+    invariant(driver.isCurrent, "a task came back from another thread: its body left the machine")
     if self.job == nil {
       self.job = UnownedJob(job)
     } else {
