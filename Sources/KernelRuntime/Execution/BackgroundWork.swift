@@ -15,7 +15,7 @@ extension Kernel {
       }
       finish.kick(after: cost)
     case .realTime:
-      inbox.submit(work, then: done)
+      inbox?.submit(work, then: done)
     }
   }
 }

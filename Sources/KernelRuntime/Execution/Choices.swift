@@ -26,6 +26,15 @@ public protocol Choices: AnyObject {
   func pick(current: Runnable?, ready: borrowing Deque<Runnable>, timeMayPass: Bool) -> Pick
   /// A number in `0..<bound` for model data.
   func draw(below bound: Int, _ label: StaticString) -> Int
+  /// Tells that `task` polls and gives way (``Kernel/yield()``).
+  func yields(_ task: Runnable)
+  /// Where the runtime notes what each step touches; nil for strategies that don't ask.
+  var footprints: Footprints? { get }
+}
+
+extension Choices {
+  public func yields(_ task: Runnable) {}
+  public var footprints: Footprints? { nil }
 }
 
 /// First come, first served, without preemption: the plain order, and the fastest.

@@ -36,7 +36,7 @@ extension Kernel {
   @discardableResult
   public func runUntilIdle() throws(RunFailure) -> [BlockedTask] {
     do throws(RunFailure) {
-      try loop { ready.isEmpty && chosenNext == nil && timers.isEmpty && inbox.isIdle }
+      try loop { ready.isEmpty && chosenNext == nil && timers.isEmpty && inbox?.isIdle ?? true }
     } catch {
       guard case .deadlock = error else { throw error }
     }

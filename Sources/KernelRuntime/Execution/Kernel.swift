@@ -30,6 +30,8 @@ public final class Kernel {
   let mayReorder: Bool
   let mayPreemptTasks: Bool
   let mayAdvanceTime: Bool
+  /// What each step touches, for strategies that ask.
+  let footprints: Footprints?
 
   let executor = KernelExecutor()
   let actor: KernelActor
@@ -52,7 +54,13 @@ public final class Kernel {
   public var raceHorizon: UInt64 = 1_000_000
   /// Steps dispatched since the kernel was made.
   public internal(set) var steps: UInt64 = 0
-  let inbox = Inbox()
+  /// ``steps`` at the last ``progress()``.
+  var progressSteps: UInt64 = 0
+  /// Told when nothing can run and the clock is about to move to the next event, or the run to fail:
+  /// the moment at which tasks that sleep can be asked who will wake them.
+  public var quietObserver: (() -> Void)?
+  /// Word from worker threads; real-time mode only.
+  let inbox: Inbox?
   /// Steps put off by ``irqWork(_:)``, oldest first.
   var deferred: [() -> Void] = []
   var deferredAgent: Agent?
@@ -70,6 +78,9 @@ public final class Kernel {
     mayReorder = choices.reorders
     mayPreemptTasks = choices.preempts
     mayAdvanceTime = choices.advancesTime && mode == .simulated
+    footprints = choices.footprints
+    inbox = mode == .realTime ? Inbox() : nil
+    timerLedger.footprints = footprints
     self.failures = failures
     self.trace = trace
     actor = KernelActor(executor: executor)
@@ -98,6 +109,7 @@ public final class Kernel {
   }
 
   func takeID() -> Int {
+    touch(.ids)
     defer { nextID += 1 }
     return nextID
   }
@@ -123,12 +135,14 @@ public final class Kernel {
   ///
   /// A fence's callback, which runs under the fence's lock, hands on what takes locks in this way.
   package func irqWork(_ body: @escaping () -> Void) {
+    touch(.deferred)
     deferred.append(body)
     if let deferredAgent {
       deferredAgent.kick()
       return
     }
     let made = agent("irq_work") { [unowned self] in
+      touch(.deferred)
       let batch = deferred
       deferred = []
       for body in batch { body() }
@@ -147,6 +161,9 @@ public final class Kernel {
   public func draw(below bound: Int, _ label: StaticString) -> Int {
     choices.draw(below: bound, label)
   }
+
+  /// Says that the flow got somewhere: the bound on steps (``stepLimit``) counts from here again.
+  public func progress() { progressSteps = steps }
 }
 
 /// Outlives its kernel, and tells others so.

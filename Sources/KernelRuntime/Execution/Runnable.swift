@@ -47,6 +47,8 @@ public final class KernelTask: Runnable {
   public internal(set) var heldLocks: [HeldLock] = []
   /// Depth of sections in which it may not sleep.
   var atomicDepth = 0
+  /// The lock that it sleeps on, by ``HeldLock/instance``.
+  var waitingLock: Int?
   /// Tasks that wait for its end.
   var joiners: [KernelTask] = []
   /// A signal was sent that no interruptible sleep has seen (`signal_pending`).
@@ -72,6 +74,7 @@ public final class KernelTask: Runnable {
 
   /// Sends a signal to the task: an interruptible sleep ends, now or when it begins.
   public func interrupt() {
+    kernel.touch(.runnable(id))
     hasSignalPending = true
     if sleepsInterruptibly { kernel.wake(self) }
   }
@@ -82,6 +85,7 @@ public final class KernelTask: Runnable {
   /// Sleeps until the task has ended.
   public func join() async {
     await kernel.point()
+    kernel.touch(.runnable(id), writing: false)
     while !isFinished {
       let me = kernel.requireTask("join")
       joiners.append(me)
@@ -104,6 +108,7 @@ public final class Agent: Runnable {
   /// Makes the agent ready now; kicking a ready agent again changes nothing.
   public func kick() {
     guard !isRetired else { return }
+    kernel.touch(.runnable(id))
     kernel.makeReady(self)
   }
 

@@ -16,6 +16,7 @@ public final class TimerHandle {
 
   /// Stops the timer; one that has fired is not undone.
   public func cancel() {
+    ledger.footprints?.touch(.timers, writing: true)
     guard !isCancelled && !isSpent else { return }
     isCancelled = true
     ledger.cancelled += 1
@@ -25,6 +26,8 @@ public final class TimerHandle {
 /// Counts cancelled entries that still lie in a kernel's heap, so that it knows when to sweep.
 final class TimerLedger {
   var cancelled = 0
+  /// Where the kernel's strategy wants accesses noted.
+  var footprints: Footprints?
 }
 
 enum TimerAction {
@@ -47,6 +50,7 @@ struct TimerEntry: Comparable {
 extension Kernel {
   @discardableResult
   func addTimer(after delay: UInt64, _ action: TimerAction) -> TimerHandle {
+    touch(.timers)
     let (sum, overflow) = now.addingReportingOverflow(delay)
     let handle = TimerHandle(deadline: overflow ? .max : sum, ledger: timerLedger)
     timers.insert(
@@ -104,7 +108,7 @@ extension Kernel {
 
   /// Makes ready whatever time or another thread has brought. Real-time mode only.
   func pollRealTime() {
-    for agent in inbox.take() { agent.kick() }
+    for agent in inbox?.take() ?? [] { agent.kick() }
     dropCancelledTimers()
     while let entry = timers.min, entry.deadline <= now {
       if let due = popTimer() { fire(due) }
@@ -121,6 +125,7 @@ extension Kernel {
       fireNextTimer()
       return true
     case .realTime:
+      guard let inbox else { return false }
       let deadline = timers.min?.deadline
       guard deadline != nil || !inbox.isIdle else { return false }
       inbox.wait(nanoseconds: deadline.map { $0 > now ? $0 - now : 0 })

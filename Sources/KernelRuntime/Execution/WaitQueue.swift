@@ -5,10 +5,13 @@ public final class WaitQueue {
   public let name: String
   private unowned let kernel: Kernel
   private var waiters: Deque<KernelTask> = []
+  /// Tells queues apart where steps are compared; numbered together with locks.
+  private let instance: Int
 
   public init(_ kernel: Kernel, _ name: String) {
     self.kernel = kernel
     self.name = name
+    instance = kernel.lockChecks.takeInstance()
   }
 
   /// Whether a task sleeps here.
@@ -17,9 +20,11 @@ public final class WaitQueue {
   /// Sleeps until `condition` holds; it is tested before the first sleep and after each wake-up.
   public func wait(until condition: () -> Bool) async {
     await kernel.point()
+    kernel.touch(.lock(instance))
     while !condition() {
       waiters.append(kernel.requireTask("a wait on \(name)"))
       await kernel.block(.queue(name))
+      kernel.touch(.lock(instance))
     }
   }
 
@@ -30,6 +35,8 @@ public final class WaitQueue {
     timeout: UInt64, for reason: WaitReason? = nil, until condition: () -> Bool
   ) async -> Bool {
     await kernel.point()
+    kernel.touch(.lock(instance))
+    kernel.touch(.clock, writing: false)
     if condition() { return true }
     let me = kernel.requireTask("a wait on \(name)")
     let (sum, overflow) = kernel.now.addingReportingOverflow(timeout)
@@ -46,6 +53,7 @@ public final class WaitQueue {
         ? nil : kernel.addTimer(after: deadline - now, .wake(me, sleepCount: me.sleepCount &+ 1))
       await kernel.block(reason ?? .queue(name))
       timer?.cancel()
+      kernel.touch(.lock(instance))
       if condition() {
         waiters.removeAll { $0 === me }
         return true
@@ -55,6 +63,7 @@ public final class WaitQueue {
 
   /// Wakes every waiter; each tests its condition again.
   public func wakeAll() {
+    kernel.touch(.lock(instance))
     let woken = waiters
     waiters.removeAll(keepingCapacity: true)
     for task in woken { kernel.wake(task) }
@@ -62,6 +71,7 @@ public final class WaitQueue {
 
   /// Wakes the oldest waiter.
   public func wakeOne() {
+    kernel.touch(.lock(instance))
     while let task = waiters.popFirst() {
       guard task.waitingFor != nil else { continue }
       kernel.wake(task)

@@ -24,7 +24,10 @@ struct DependencyGraph {
   /// Who was seen first at an edge, by `from * 64 + to`.
   private var witnesses: [Int: String] = [:]
 
-  init() {
+  /// The rules alone; copied, because a machine is made for every order that is tried.
+  static let initial = DependencyGraph()
+
+  private init() {
     // SOURCE: drivers/dma-buf/dma-resv.c dma_resv_lockdep() and dma-fence.c's text on signalling:
     // what any driver may do, whether this run's drivers do it or not.
     insert(Node.reclaim, Node.notifier, "rule: reclaim calls MMU notifiers")

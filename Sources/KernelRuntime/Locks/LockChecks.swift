@@ -34,7 +34,7 @@ public final class LockChecks {
   /// What was found, oldest first.
   public private(set) var offences: [LockOffence] = []
   private var instances = 0
-  lazy var graph = DependencyGraph()
+  lazy var graph = DependencyGraph.initial
 
   public init() {}
 

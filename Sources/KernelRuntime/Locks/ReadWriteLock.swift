@@ -27,12 +27,16 @@ public final class ReadWriteLock {
   public func lockShared() async {
     let kernel = kernel
     await kernel.point()
+    kernel.touch(.lock(instance))
     let me = kernel.requireTask("\(lockClass.name).lockShared")
     kernel.lockChecks.willTake(record(shared: true), me, isTry: false)
     var hasSlept = false
     while writer != nil || (!hasSlept && waiters.contains { $0.writes }) {
       waiters.append((me, false))
+      me.waitingLock = instance
       await kernel.block(.lock(lockClass, owner: holderName))
+      me.waitingLock = nil
+      kernel.touch(.lock(instance))
       hasSlept = true
     }
     readers.append(me)
@@ -42,6 +46,7 @@ public final class ReadWriteLock {
   /// Takes the lock for reading if that needs no sleep (`down_read_trylock`).
   public func tryLockShared() -> Bool {
     let me = kernel.requireTask("\(lockClass.name).tryLockShared")
+    kernel.touch(.lock(instance))
     guard writer == nil && !waiters.contains(where: { $0.writes }) else { return false }
     kernel.lockChecks.willTake(record(shared: true), me, isTry: true)
     readers.append(me)
@@ -53,11 +58,15 @@ public final class ReadWriteLock {
   public func lock() async {
     let kernel = kernel
     await kernel.point()
+    kernel.touch(.lock(instance))
     let me = kernel.requireTask("\(lockClass.name).lock")
     kernel.lockChecks.willTake(record(shared: false), me, isTry: false)
     while writer != nil || !readers.isEmpty {
       waiters.append((me, true))
+      me.waitingLock = instance
       await kernel.block(.lock(lockClass, owner: holderName))
+      me.waitingLock = nil
+      kernel.touch(.lock(instance))
     }
     writer = me
     kernel.lockChecks.didTake(record(shared: false), me)
@@ -67,6 +76,7 @@ public final class ReadWriteLock {
   public func unlockShared() {
     let kernel = kernel
     let me = kernel.requireTask("\(lockClass.name).unlockShared")
+    kernel.touch(.lock(instance))
     guard let index = readers.lastIndex(where: { $0 === me }) else {
       invariantFailed("\(me.name) leaves \(lockClass.name), which it doesn't read")
     }
@@ -79,6 +89,7 @@ public final class ReadWriteLock {
   public func unlock() {
     let kernel = kernel
     let me = kernel.requireTask("\(lockClass.name).unlock")
+    kernel.touch(.lock(instance))
     invariant(writer === me, "\(me.name) leaves \(lockClass.name) of \(writer?.name ?? "nobody")")
     kernel.lockChecks.willLeave(lockClass, instance, me)
     writer = nil

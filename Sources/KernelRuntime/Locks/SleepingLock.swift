@@ -24,11 +24,15 @@ public final class SleepingLock {
   public func lock() async {
     let kernel = kernel
     await kernel.point()
+    kernel.touch(.lock(instance))
     let me = kernel.requireTask("\(lockClass.name).lock")
     kernel.lockChecks.willTake(record, me, isTry: false)
     while let holder = owner {
       waiters.append(me)
+      me.waitingLock = instance
       await kernel.block(.lock(lockClass, owner: holder.name))
+      me.waitingLock = nil
+      kernel.touch(.lock(instance))
     }
     owner = me
     kernel.lockChecks.didTake(record, me)
@@ -37,6 +41,7 @@ public final class SleepingLock {
   /// Takes the lock if it is free; never sleeps.
   public func tryLock() -> Bool {
     let me = kernel.requireTask("\(lockClass.name).tryLock")
+    kernel.touch(.lock(instance))
     guard owner == nil else { return false }
     kernel.lockChecks.willTake(record, me, isTry: true)
     owner = me
@@ -48,6 +53,7 @@ public final class SleepingLock {
   public func unlock() {
     let kernel = kernel
     let me = kernel.requireTask("\(lockClass.name).unlock")
+    kernel.touch(.lock(instance))
     invariant(owner === me, "\(me.name) unlocks \(lockClass.name) of \(owner?.name ?? "nobody")")
     kernel.lockChecks.willLeave(lockClass, instance, me)
     owner = nil
