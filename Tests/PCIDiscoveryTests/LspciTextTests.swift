@@ -100,7 +100,7 @@ private func dump(_ record: PCIDeviceRecord, verbose: Bool) -> String {
     }
     let content = try parse(dump(original, verbose: true))
     #expect(content.kind == .hexDump)
-    #expect(try difference(content.devices, [expected]) == nil)
+    expectEqual(try difference(content.devices, [expected]))
   }
 }
 

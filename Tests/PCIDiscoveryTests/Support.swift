@@ -115,3 +115,10 @@ func difference(_ a: [PCIDeviceRecord], _ b: [PCIDeviceRecord]) throws -> String
   }
   return left.count == right.count ? nil : "\(left.count) lines against \(right.count)"
 }
+
+/// Records an issue with the first difference, if there is one.
+func expectEqual(
+  _ difference: String?, sourceLocation: SourceLocation = #_sourceLocation
+) {
+  #expect(difference == nil, "\(difference ?? "")", sourceLocation: sourceLocation)
+}
