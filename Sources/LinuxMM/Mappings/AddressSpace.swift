@@ -8,7 +8,8 @@ public final class AddressSpace {
   /// `mmap_lock`: held for writing while mappings change, for reading while they must stand.
   public let mmapLock: ReadWriteLock
   let kernel: Kernel
-  let root: Int
+  /// The top page table; 0, the table that is always empty, once the process has exited.
+  var root: Int
   /// The mappings, by address; none overlap and none are empty.
   public internal(set) var mappings: [VMA] = []
   /// Counts of this process.

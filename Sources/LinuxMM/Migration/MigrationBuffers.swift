@@ -9,6 +9,8 @@ public final class MigrationBuffers {
   /// How many pages fit (R1: both arrays have room for every page of the range).
   public let capacity: Int
   @usableFromInline let words: UnsafeMutablePointer<UInt64>
+  /// Bits of a source that only the model reads.
+  @usableFromInline static let ownBits: UInt64 = 0b11_0000
 
   /// Where in the chain of steps the arrays are.
   enum Phase {
@@ -45,7 +47,7 @@ public final class MigrationBuffers {
   @inline(__always)
   func source(_ index: Int) -> MigratePFN {
     invariant(UInt(bitPattern: index) < UInt(bitPattern: count), "page \(index) of \(count)")
-    return MigratePFN(rawValue: unsafe words[index])
+    return MigratePFN(rawValue: unsafe words[index] & ~Self.ownBits)
   }
 
   @inlinable

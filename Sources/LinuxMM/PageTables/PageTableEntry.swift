@@ -7,7 +7,7 @@ public import Base
 /// same place in both forms, so that no accessor can read one form's bit as the other's.
 ///
 ///     bit  0      present
-///     bits 4:1    present: write, special, huge, (unused); else: the kind
+///     bits 4:1    present: write, special, huge, no access; else: the kind
 ///     bit  5      soft-dirty        bit 6   uffd-wp
 ///     bit  7      young             bit 8   dirty
 ///     bit  9      exclusive (swap entries)
@@ -50,6 +50,7 @@ public struct PageTableEntry: RawRepresentable, Hashable, Sendable, BitwiseCopya
     static let write: UInt64 = 1 << 1
     static let special: UInt64 = 1 << 2
     static let huge: UInt64 = 1 << 3
+    static let noAccess: UInt64 = 1 << 4
     static let softDirty: UInt64 = 1 << 5
     static let userfaultWP: UInt64 = 1 << 6
     static let young: UInt64 = 1 << 7

@@ -1,0 +1,122 @@
+public import Base
+import KernelRuntime
+
+// What a program does: it reads and writes bytes at any address and of any length. Each page is
+// translated as a CPU would; what can't be translated faults and is tried again.
+extension AddressSpace {
+  /// Where a byte lies in RAM, with the entry's young and dirty bits set as the CPU sets them; nil
+  /// when the access faults.
+  @inline(__always)
+  func translate(_ address: VirtualAddress, write: Bool) -> Int? {
+    typealias Bit = PageTableEntry.Bit
+    guard let slot = leafSlot(address) else { return nil }
+    let entries = manager.tables.entries
+    let entry = entries[slot].rawValue
+    let needed = write ? Bit.present | Bit.write : Bit.present
+    guard entry & (needed | Bit.noAccess) == needed else { return nil }
+    let marks = write ? Bit.young | Bit.dirty | Bit.softDirty : Bit.young
+    if entry & marks != marks { entries[slot] = PageTableEntry(rawValue: entry | marks) }
+    return Int(truncatingIfNeeded: entry & Bit.frame) | address.pageOffset
+  }
+
+  /// Where a byte lies in RAM, faulting as often as it takes.
+  @inline(__always)
+  private func resolve(
+    _ address: VirtualAddress, write: Bool
+  ) async throws(AccessError) -> Int {
+    await kernel.point()
+    while true {
+      if let place = translate(address, write: write) { return place }
+      try await fault(address, write: write)
+    }
+  }
+
+  /// Reads `count` bytes.
+  public func load(
+    _ address: VirtualAddress, count: Int
+  ) async throws(AccessError) -> [UInt8] {
+    invariant(count >= 0, "a load of \(count) bytes")
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(count)
+    while bytes.count < count {
+      let here = try advance(address, bytes.count)
+      let length = min(count - bytes.count, PageSize.bytes - here.pageOffset)
+      let place = try await resolve(here, write: false)
+      bytes.append(contentsOf: manager.ram.bytes(at: place, count: length))
+    }
+    return bytes
+  }
+
+  /// Writes `bytes`. When it throws, the pages before the failing one have been written.
+  public func store(
+    _ address: VirtualAddress, _ bytes: [UInt8]
+  ) async throws(AccessError) {
+    var done = 0
+    while done < bytes.count {
+      let here = try advance(address, done)
+      let length = min(bytes.count - done, PageSize.bytes - here.pageOffset)
+      let place = try await resolve(here, write: true)
+      manager.ram.store(bytes: Array(bytes[done..<done + length]), at: place)
+      done += length
+    }
+  }
+
+  /// An access of one byte that moves no data: what a benchmark or a poll does.
+  public func touch(_ address: VirtualAddress, write: Bool) async throws(AccessError) {
+    _ = try await resolve(address, write: write)
+  }
+
+  /// Writes `count` bytes of `memory` from `offset` on.
+  public func storeBulk(
+    _ address: VirtualAddress, from memory: MappedMemory, at offset: Int, count: Int
+  ) async throws(AccessError) {
+    var done = 0
+    while done < count {
+      let here = try advance(address, done)
+      let length = min(count - done, PageSize.bytes - here.pageOffset)
+      let place = try await resolve(here, write: true)
+      manager.ram.copy(from: memory, at: offset + done, to: place, length: length)
+      done += length
+    }
+  }
+
+  /// Reads `count` bytes into `memory` from `offset` on.
+  public func loadBulk(
+    _ address: VirtualAddress, into memory: MappedMemory, at offset: Int, count: Int
+  ) async throws(AccessError) {
+    var done = 0
+    while done < count {
+      let here = try advance(address, done)
+      let length = min(count - done, PageSize.bytes - here.pageOffset)
+      let place = try await resolve(here, write: false)
+      memory.copy(from: manager.ram, at: place, to: offset + done, length: length)
+      done += length
+    }
+  }
+
+  /// Reads and writes one word in one step, as a locked instruction does; returns the old value.
+  ///
+  /// The word must not cross a page; an address that isn't aligned gets SIGBUS (`EINVAL`).
+  public func exchange<T: FixedWidthInteger & BitwiseCopyable>(
+    _ address: VirtualAddress, _ change: (T) -> T
+  ) async throws(AccessError) -> T {
+    guard address.isAligned(to: UInt64(MemoryLayout<T>.size)) else {
+      throw .sigbus(address, .EINVAL)
+    }
+    let place = try await resolve(address, write: true)
+    let old = manager.ram.load(T.self, at: place)
+    manager.ram.store(change(old), at: place)
+    return old
+  }
+
+  /// The address `count` bytes further; past the top of the address space nothing is mapped.
+  private func advance(
+    _ address: VirtualAddress, _ count: Int
+  ) throws(AccessError) -> VirtualAddress {
+    let (sum, overflow) = address.rawValue.addingReportingOverflow(UInt64(count))
+    guard !overflow, sum < VirtualRange.user.end.rawValue else {
+      throw .segv(VirtualAddress(sum), .mapErr)
+    }
+    return VirtualAddress(sum)
+  }
+}

@@ -1,0 +1,234 @@
+import Base
+import KernelRuntime
+
+/// How one try to serve a fault ended (`vm_fault_t`).
+enum FaultStep {
+  /// The entry was changed, or somebody else changed it: try the access again.
+  case done
+  /// Nothing changed yet: let others run, then try again.
+  case retry
+  case failed(AccessError)
+}
+
+extension AddressSpace {
+  /// Serves a page fault of the CPU, or says which signal the access gets (`do_user_addr_fault`).
+  func fault(_ address: VirtualAddress, write: Bool) async throws(AccessError) {
+    let began = kernel.now
+    await mmapLock.lockShared()
+    let step = await faultLocked(address, write: write)
+    mmapLock.unlockShared()
+    switch step {
+    case .done:
+      kernel.trace.span(.cpuFault, since: began, address.rawValue, write ? 1 : 0)
+    case .retry:
+      // A retry counts as a step of the run, so that a driver that never brings the page back ends
+      // in a report and not in a hang.
+      await kernel.yield()
+    case .failed(let error):
+      counters.failedFaults += 1
+      let (signal, errno) = error.traceNumbers
+      kernel.trace.record(.cpuFaultFailed, address.rawValue, signal, errno)
+      throw error
+    }
+  }
+
+  /// Serves a fault (`handle_mm_fault`).
+  ///
+  /// LOCKING: `mmapLock` held by the caller, for reading or writing.
+  func faultLocked(_ address: VirtualAddress, write: Bool) async -> FaultStep {
+    guard let vma = find(address) else { return .failed(.segv(address, .mapErr)) }
+    let allowed =
+      write
+      ? vma.protection.contains(.write) : !vma.protection.isDisjoint(with: [.read, .write])
+    guard allowed else { return .failed(.segv(address, .accErr)) }
+    guard vma.isAnonymous else { return .failed(.sigbus(address, .EFAULT)) }
+    let page = address.pageBase
+    let slot: Int
+    do throws(KernelError) {
+      slot = try makeLeafTable(page) << PageTablePool.tableShift | PageTableLevel.leafIndex(page)
+    } catch {
+      return .failed(.outOfMemory(address))
+    }
+    let entry = manager.tables.entries[slot]
+    guard let kind = entry.kind else {
+      if entry.isNone {
+        return await faultMissing(vma, address, slot, write: write)
+      }
+      return write ? await faultProtected(vma, address, slot, entry) : .done
+    }
+    switch kind {
+    case .migrationRead, .migrationReadExclusive, .migrationWrite:
+      await waitForMigration(slot, entry, address)
+      return .done
+    case .deviceRead, .deviceWrite:
+      return await faultDevice(vma, address, slot, entry)
+    case .poison:
+      return .failed(.sigbus(address, .EHWPOISON))
+    case .swap, .exclusiveRead, .exclusiveWrite, .marker:
+      invariantFailed("a fault on \(entry), which nothing installs")
+    }
+  }
+
+  /// An empty place: the zero page for a read, a page of one's own for a write
+  /// (`do_anonymous_page`).
+  private func faultMissing(
+    _ vma: VMA, _ address: VirtualAddress, _ slot: Int, write: Bool
+  ) async -> FaultStep {
+    if isUnstable { return .failed(.sigbus(address, .EFAULT)) }
+    if vma.flags.contains(.userfaultMissing) { return .failed(.sigbus(address, .EFAULT)) }
+    counters.minorFaults += 1
+    if !write {
+      manager.tables.entries[slot] = .zeroPage
+      return .done
+    }
+    return await installNewPage(vma, address, slot, expected: .none) { pfn in
+      manager.clear(pfn)
+    }
+  }
+
+  /// Puts a new page in the place of `expected`, unless somebody else was first.
+  ///
+  /// The allocation may sleep, so the entry is compared again under the page-table lock.
+  private func installNewPage(
+    _ vma: VMA, _ address: VirtualAddress, _ slot: Int, expected: PageTableEntry,
+    fill: (PFN) -> Void
+  ) async -> FaultStep {
+    typealias Bit = PageTableEntry.Bit
+    let pfn: PFN
+    do throws(KernelError) {
+      pfn = try manager.allocatePage()
+    } catch {
+      return .failed(.outOfMemory(address))
+    }
+    fill(pfn)
+    await kernel.point()
+    let entries = manager.tables.entries
+    guard entries[slot] == expected else {
+      manager.put(pfn)
+      return .done
+    }
+    let region = prepareRegion(vma)
+    manager.addNewAnonymous(
+      pfn.index, AnonymousPlace(region: region.number, index: vma.index(of: address.pageBase)))
+    manager.lru.add(pfn.index, cpu: manager.currentCPU)
+    if expected.isPresent { flushTranslations(pages: 1) }
+    entries[slot] = .present(pfn, Bit.write | Bit.dirty | Bit.young | Bit.softDirty)
+    if expected.isPresent && !expected.isZeroPage {
+      counters.copiesOnWrite += 1
+      manager.removeMapping(expected.frame.index)
+    } else {
+      counters.residentPages += 1
+    }
+    return .done
+  }
+
+  /// A write to a present entry that doesn't allow it (`do_wp_page`): the page is used as it is when
+  /// nobody else can see it, else copied.
+  private func faultProtected(
+    _ vma: VMA, _ address: VirtualAddress, _ slot: Int, _ entry: PageTableEntry
+  ) async -> FaultStep {
+    typealias Bit = PageTableEntry.Bit
+    counters.minorFaults += 1
+    // Another task's fault may have been first.
+    if entry.has(Bit.write) { return .done }
+    if entry.isZeroPage {
+      return await installNewPage(vma, address, slot, expected: entry) { pfn in
+        manager.clear(pfn)
+      }
+    }
+    let pfn = entry.frame.index
+    if canReuse(pfn) {
+      manager.pages[pfn].flags.insert(.exclusive)
+      manager.tables.entries[slot] =
+        entry
+        .with(Bit.write | Bit.dirty | Bit.young | Bit.softDirty)
+      return .done
+    }
+    // The old page may not go while it is copied.
+    manager.get(entry.frame)
+    let step = await installNewPage(vma, address, slot, expected: entry) { copy in
+      manager.ram.copy(
+        from: manager.ram, at: pfn << PageSize.shift, to: copy.index << PageSize.shift,
+        length: PageSize.bytes)
+    }
+    manager.put(entry.frame)
+    return step
+  }
+
+  /// Whether a page has one user only (`wp_can_reuse_anon_folio`).
+  private func canReuse(_ pfn: Int) -> Bool {
+    let pages = manager.pages
+    if pages[pfn].flags.contains(.exclusive) { return true }
+    if pages[pfn].flags.contains(.batched) { manager.drainLRU() }
+    return pages[pfn].references == 1 && !pages[pfn].flags.contains(.locked)
+  }
+
+  /// Sleeps until a page under migration has arrived, or its entry has changed.
+  ///
+  /// No reference is taken: the page may go while we sleep, and the migration must not count us
+  /// (M20).
+  func waitForMigration(
+    _ slot: Int, _ entry: PageTableEntry, _ address: VirtualAddress
+  ) async {
+    counters.migrationWaits += 1
+    manager.counters.migrationEntryWaits += 1
+    let began = kernel.now
+    let entries = manager.tables.entries
+    await manager.waitUnlocked(entry.frame) { entries[slot] != entry }
+    kernel.trace.span(
+      .migrationEntryWait, since: began, address.rawValue, entry.frame.rawValue)
+  }
+
+  /// A page in device memory: its driver brings it back (`do_swap_page`, device-private part).
+  private func faultDevice(
+    _ vma: VMA, _ address: VirtualAddress, _ slot: Int, _ entry: PageTableEntry
+  ) async -> FaultStep {
+    let pfn = entry.frame
+    // LOCKING: lock and reference are taken under the page-table lock, in which the entry was read,
+    // so the page can't be freed and handed out again before (M09). Only one fault gets through;
+    // the others sleep without a reference, so they can't fail its migration (M08, M22).
+    guard manager.tryLock(pfn) else {
+      await waitForMigration(slot, entry, address)
+      return .done
+    }
+    manager.get(pfn)
+    counters.deviceFaults += 1
+    guard let pagemap = manager.devices.byNumber[Int(manager.pages[pfn.index].extra)] else {
+      invariantFailed("\(entry) names a page without a pagemap")
+    }
+    let began = kernel.now
+    let outcome = await pagemap.operations.migrateToRAM(
+      DeviceFault(space: self, address: address.pageBase, page: pfn))
+    kernel.trace.span(.migrateToRAM, since: began, address.rawValue, pfn.rawValue)
+    manager.unlock(pfn)
+    manager.put(pfn)
+    switch outcome {
+    case .done: return manager.tables.entries[slot] == entry ? .retry : .done
+    case .retry: return .retry
+    case .sigbus(let error): return .failed(.sigbus(address, error))
+    case .outOfMemory: return .failed(.outOfMemory(address))
+    }
+  }
+}
+
+extension MemoryManager {
+  /// Makes a new page an anonymous one with one mapping (`folio_add_new_anon_rmap`).
+  @inline(__always)
+  func addNewAnonymous(_ pfn: Int, _ place: AnonymousPlace) {
+    invariant(pages[pfn].mappings == 0, "page \(pfn) is new and mapped")
+    pages[pfn].anonymous = place
+    pages[pfn].mappings = 1
+    pages[pfn].flags.formUnion([.uptodate, .exclusive])
+  }
+}
+
+extension AccessError {
+  var traceNumbers: (signal: UInt64, errno: UInt64) {
+    switch self {
+    case .segv(_, .mapErr): (1, 0)
+    case .segv(_, .accErr): (2, 0)
+    case .sigbus(_, let error): (3, UInt64(error.errno))
+    case .outOfMemory: (4, 0)
+    }
+  }
+}

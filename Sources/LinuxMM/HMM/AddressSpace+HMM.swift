@@ -1,0 +1,112 @@
+public import Base
+import KernelRuntime
+
+extension AddressSpace {
+  /// Looks a range up for a device, faulting in what is required (`hmm_range_fault`).
+  ///
+  /// - `EBUSY`: the range changed since the sequence was taken: begin again (R52)
+  /// - `EFAULT`: a required page is in no readable mapping, or its fault failed
+  /// - `EPERM`: a page is required writable and its mapping isn't
+  /// - `EINVAL`: ends not page aligned, or an array of another length
+  ///
+  /// After an error the array holds results up to the place that failed and requests above (R53).
+  ///
+  /// LOCKING: `mmapLock` held by the caller (R56); not the lock that the mirror's callback takes.
+  public func hmmRangeFault(_ range: inout HMMRange) async throws(KernelError) {
+    await kernel.point()
+    invariant(
+      mmapLock.isHeldOrSharedByCurrent, "hmmRangeFault without the mmap lock of \(name) (R56)")
+    guard range.range.isPageAligned, range.pfns.count == range.range.pages else { throw .EINVAL }
+    var place = 0
+    var checks = true
+    while place < range.pfns.count {
+      if checks {
+        // As often as the walk restarts; between two restarts nothing else runs.
+        guard !range.notifier.readRetry(range.sequence) else { throw .EBUSY }
+        try kernel.failures.check(.hmmRetry)
+        checks = false
+      }
+      let address = range.range.start + UInt64(place) << 12
+      switch try look(address, range.request(at: place), range.owner) {
+      case .result(let word):
+        range.pfns[place] = HMMPFN(rawValue: word)
+        place += 1
+      case .fault(let write):
+        try await faultForDevice(address, write: write)
+        checks = true
+      case .wait(let slot, let entry):
+        await waitForMigration(slot, entry, address)
+        checks = true
+      }
+    }
+  }
+
+  private enum Look {
+    case result(UInt64)
+    case fault(write: Bool)
+    case wait(slot: Int, PageTableEntry)
+  }
+
+  /// What one address holds for a device that asks for `request`.
+  private func look(
+    _ address: VirtualAddress, _ request: UInt64, _ owner: PagemapOwner?
+  ) throws(KernelError) -> Look {
+    let required = request & (HMMPFN.requestFault | HMMPFN.requestWrite) != 0
+    let wantsWrite = request & HMMPFN.requestWrite != 0
+    guard let vma = find(address), !vma.isSpecial,
+      !vma.protection.isDisjoint(with: [.read, .write])
+    else {
+      // R55: a required page is an error, never an error entry.
+      if required { throw .EFAULT }
+      return .result(HMMPFN.error)
+    }
+    let missing: () throws(KernelError) -> Look = { () throws(KernelError) in
+      guard required else { return .result(0) }
+      if wantsWrite && !vma.protection.contains(.write) { throw .EPERM }
+      return .fault(write: wantsWrite)
+    }
+    guard let slot = leafSlot(address) else { return try missing() }
+    let entry = manager.tables.entries[slot]
+    if entry.isNone { return try missing() }
+    guard let kind = entry.kind else {
+      if wantsWrite && !entry.isWritable { return try missing() }
+      let write = entry.isWritable ? HMMPFN.write : 0
+      return .result(entry.frame.rawValue | HMMPFN.valid | write)
+    }
+    switch kind {
+    case .deviceRead, .deviceWrite:
+      let map = manager.devices.byNumber[Int(manager.pages[entry.frame.index].extra)]
+      if let map, let owner, map.owner === owner {
+        // R48: one's own page is reported as it is, never faulted.
+        let write = kind == .deviceWrite ? HMMPFN.write : 0
+        return .result(entry.frame.rawValue | HMMPFN.valid | write)
+      }
+      return try missing()
+    case .migrationRead, .migrationReadExclusive, .migrationWrite:
+      return required ? .wait(slot: slot, entry) : .result(0)
+    case .swap, .exclusiveRead, .exclusiveWrite:
+      return try missing()
+    case .poison, .marker:
+      if required { throw .EFAULT }
+      return .result(0)
+    }
+  }
+
+  /// Faults one page in on behalf of a device; any failure is `EFAULT`.
+  private func faultForDevice(
+    _ address: VirtualAddress, write: Bool
+  ) async throws(KernelError) {
+    switch await faultLocked(address, write: write) {
+    case .done: break
+    case .retry: await kernel.yield()
+    case .failed: throw .EFAULT
+    }
+  }
+}
+
+extension HMMRange {
+  /// The request of one page: the array's bits that count, and the default ones.
+  func request(at place: Int) -> UInt64 {
+    pfns[place].rawValue & flagsMask | defaultFlags
+  }
+}

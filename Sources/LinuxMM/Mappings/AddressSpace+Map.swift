@@ -1,0 +1,121 @@
+public import Base
+import KernelRuntime
+
+extension AddressSpace {
+  /// Maps `bytes`, rounded up to pages (`mmap`); nothing is populated.
+  ///
+  /// - Parameters:
+  ///   - at: where, refusing to replace what is there (`MAP_FIXED_NOREPLACE`); nil leaves the choice
+  ///     to the core.
+  ///   - name: as `PR_SET_VMA_ANON_NAME`; mappings of different names don't merge.
+  ///
+  /// `EINVAL` for no bytes or an address that isn't page aligned, `EEXIST` when something is mapped
+  /// there, `ENOMEM` when there is no room.
+  public func map(
+    bytes: UInt64, _ protection: Protection, at: VirtualAddress? = nil,
+    flags: VMA.Flags = .anonymous, name: String = ""
+  ) async throws(KernelError) -> VirtualAddress {
+    guard bytes > 0 else { throw .EINVAL }
+    guard bytes <= VirtualRange.user.bytes, !isExiting else { throw .ENOMEM }
+    await mmapLock.lock()
+    defer { mmapLock.unlock() }
+    let length = PageSize.pages(forBytes: bytes) << UInt64(PageSize.shift)
+    let start: VirtualAddress
+    if let at {
+      guard at.isPageAligned else { throw .EINVAL }
+      guard at.rawValue <= VirtualRange.user.end.rawValue - length else { throw .ENOMEM }
+      guard !isMapped(VirtualRange(start: at, bytes: length)) else { throw .EEXIST }
+      start = at
+    } else {
+      guard let room = findRoom(length) else { throw .ENOMEM }
+      start = room
+    }
+    let range = VirtualRange(start: start, bytes: length)
+    insert(VMA(self, range, protection, flags, name, pageOffset: start.page))
+    merge(around: range)
+    return start
+  }
+
+  /// Ends the mappings of `range` (`munmap`); parts that aren't mapped don't matter.
+  ///
+  /// `EINVAL` for an empty range or ends that aren't page aligned.
+  public func unmap(_ range: VirtualRange) async throws(KernelError) {
+    guard !range.isEmpty, range.isPageAligned else { throw .EINVAL }
+    await mmapLock.lock()
+    guard isMapped(range) else {
+      mmapLock.unlock()
+      return
+    }
+    let places = isolate(range)
+    let event = NotifierEvent(.unmap, range)
+    await invalidateStart(event)
+    manager.drainLRU()
+    let floor = places.lowerBound > 0 ? mappings[places.lowerBound - 1].end : VirtualAddress(0)
+    let ceiling =
+      places.upperBound < mappings.count
+      ? mappings[places.upperBound].start : VirtualRange.user.end
+    for vma in mappings[places] { zap(vma.range) }
+    freeTables(range, floor: floor, ceiling: ceiling)
+    invalidateEnd(event)
+    forget(places)
+    mmapLock.unlock()
+  }
+
+  /// Drops the pages of `range`, which reads as zeroes again (`madvise(MADV_DONTNEED)`).
+  ///
+  /// `EINVAL` as for ``unmap(_:)``, `ENOMEM` when part of the range isn't mapped.
+  public func discard(_ range: VirtualRange) async throws(KernelError) {
+    guard !range.isEmpty, range.isPageAligned else { throw .EINVAL }
+    await mmapLock.lockShared()
+    guard covers(range) else {
+      mmapLock.unlockShared()
+      throw .ENOMEM
+    }
+    let event = NotifierEvent(.clear, range)
+    await invalidateStart(event)
+    manager.drainLRU()
+    zap(range)
+    invalidateEnd(event)
+    mmapLock.unlockShared()
+  }
+
+  /// Ends the process's memory (`exit_mmap`): mirrors are released first (R68), then everything is
+  /// unmapped and the tables are freed.
+  public func exit() async {
+    guard !isExiting else { return }
+    isExiting = true
+    let all = VirtualRange.user
+    for notifier in notifiers.wholeSpace { await notifier.release(self) }
+    let release = NotifierEvent(.release, all)
+    await invalidateStart(release)
+    invalidateEnd(release)
+    await mmapLock.lock()
+    let event = NotifierEvent(.unmap, all)
+    await invalidateStart(event)
+    manager.drainLRU()
+    for vma in mappings { zap(vma.range) }
+    freeTables(all, floor: all.start, ceiling: all.end)
+    invalidateEnd(event)
+    forget(0..<mappings.count)
+    manager.tables.give(root)
+    counters.pageTables -= 1
+    root = 0
+    mmapLock.unlock()
+    manager.addressSpaces.removeAll { $0 === self }
+  }
+
+  /// Marks the memory as reaped by the OOM killer (`MMF_UNSTABLE`): nothing may be filled in any
+  /// more, by a fault or by a migration.
+  public func markUnstable() { isUnstable = true }
+
+  /// Watches `range` for missing pages (`UFFDIO_REGISTER`, missing mode with `UFFD_FEATURE_SIGBUS`):
+  /// a touch of an empty place gets SIGBUS, and migration leaves empty places alone.
+  public func watchMissing(_ range: VirtualRange) async throws(KernelError) {
+    guard !range.isEmpty, range.isPageAligned else { throw .EINVAL }
+    await mmapLock.lock()
+    defer { mmapLock.unlock() }
+    guard covers(range) else { throw .ENOMEM }
+    for vma in mappings[isolate(range)] { vma.flags.insert(.userfaultMissing) }
+    merge(around: range)
+  }
+}

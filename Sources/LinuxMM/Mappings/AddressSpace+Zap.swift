@@ -1,0 +1,134 @@
+public import Base
+import KernelRuntime
+
+extension AddressSpace {
+  /// Empties the entries of `range` and drops what they hold (`zap_page_range`).
+  ///
+  /// LOCKING: `mmapLock` held; the mirrors have been told.
+  func zap(_ range: VirtualRange) {
+    forEachLeafTable(in: range) { table, part in
+      let block = manager.tables.block(table)
+      var flushed = 0
+      var slot = PageTableLevel.leafIndex(part.start)
+      for _ in 0..<part.pages {
+        let entry = block[slot]
+        if !entry.isNone {
+          block[slot] = .none
+          if entry.isPresent { flushed += 1 }
+          zap(entry)
+        }
+        slot += 1
+      }
+      if flushed > 0 { flushTranslations(pages: flushed) }
+    }
+  }
+
+  /// Drops what one entry held, which is gone from its table.
+  private func zap(_ entry: PageTableEntry) {
+    guard let kind = entry.kind else {
+      if entry.isZeroPage { return }
+      counters.residentPages -= 1
+      if entry.isDirty { manager.pages[entry.frame.index].flags.insert(.dirty) }
+      manager.removeMapping(entry.frame.index)
+      return
+    }
+    switch kind {
+    case .deviceRead, .deviceWrite:
+      // R46: an ordinary page in all accounts.
+      counters.residentPages -= 1
+      counters.devicePages -= 1
+      manager.removeMapping(entry.frame.index)
+    case .migrationRead, .migrationReadExclusive, .migrationWrite:
+      // The migration holds the page's reference; finalize finds the entry gone.
+      counters.residentPages -= 1
+    case .exclusiveRead, .exclusiveWrite:
+      counters.residentPages -= 1
+      manager.removeMapping(entry.frame.index)
+    case .swap, .poison, .marker:
+      break
+    }
+  }
+
+  /// Changes what `range` allows (`mprotect`).
+  ///
+  /// `EINVAL` for an empty range or ends that aren't page aligned, `ENOMEM` when part of it isn't
+  /// mapped; nothing is changed then.
+  public func protect(
+    _ range: VirtualRange, _ protection: Protection
+  ) async throws(KernelError) {
+    guard !range.isEmpty, range.isPageAligned else { throw .EINVAL }
+    await mmapLock.lock()
+    guard covers(range) else {
+      mmapLock.unlock()
+      throw .ENOMEM
+    }
+    let places = isolate(range)
+    let event = NotifierEvent(.protectionVMA, range)
+    await invalidateStart(event)
+    for vma in mappings[places] where vma.protection != protection {
+      vma.protection = protection
+      forEachLeafTable(in: vma.range) { table, part in
+        changeEntries(table, part, protection)
+      }
+    }
+    invalidateEnd(event)
+    merge(around: range)
+    mmapLock.unlock()
+  }
+
+  /// Brings the entries of one table in line with a new protection (`change_pte_range`).
+  private func changeEntries(_ table: Int, _ part: VirtualRange, _ protection: Protection) {
+    let block = manager.tables.block(table)
+    var flushed = 0
+    var slot = PageTableLevel.leafIndex(part.start)
+    for _ in 0..<part.pages {
+      let entry = block[slot]
+      let changed = changedEntry(entry, protection)
+      if changed != entry {
+        block[slot] = changed
+        if entry.isPresent { flushed += 1 }
+      }
+      slot += 1
+    }
+    if flushed > 0 { flushTranslations(pages: flushed) }
+  }
+
+  private func changedEntry(
+    _ entry: PageTableEntry, _ protection: Protection
+  ) -> PageTableEntry {
+    typealias Bit = PageTableEntry.Bit
+    guard let kind = entry.kind else {
+      if entry.isNone { return entry }
+      var changed = entry.without(Bit.write | Bit.noAccess)
+      if protection.isDisjoint(with: [.read, .write]) { changed = changed.with(Bit.noAccess) }
+      if protection.contains(.write), !entry.isZeroPage,
+        manager.pages[entry.frame.index].flags.contains(.exclusive)
+      {
+        // An exclusive page may be written at once, without a fault to find that out.
+        changed = changed.with(Bit.write)
+      }
+      return changed
+    }
+    let bits = entry.rawValue & (Bit.software | Bit.young | Bit.dirty)
+    switch kind {
+    case .deviceWrite:
+      return .absent(.deviceRead, entry.frame, bits)  // R45
+    case .migrationWrite:
+      return .absent(.migrationReadExclusive, entry.frame, bits)
+    case .exclusiveWrite:
+      return .absent(.exclusiveRead, entry.frame, bits)
+    default:
+      return entry
+    }
+  }
+}
+
+extension MemoryManager {
+  /// One entry no longer maps the page: its count falls and its reference goes.
+  @inline(__always)
+  func removeMapping(_ pfn: Int) {
+    invariant(pages[pfn].mappings > 0, "page \(pfn) unmapped more often than mapped")
+    pages[pfn].mappings -= 1
+    drop(pfn)
+  }
+}

@@ -1,0 +1,234 @@
+public import Base
+import KernelRuntime
+
+extension AddressSpace {
+  /// Collects a range for migration (`migrate_vma_setup`): each page that can be had is locked,
+  /// replaced by a migration entry in every table, and taken off the LRU.
+  ///
+  /// Best effort: an empty result is a success (R6), and the driver looks at each source.
+  ///
+  /// `EINVAL`, with nothing changed: ends that aren't page aligned, an empty range, a range outside
+  /// one mapping, a special mapping (R5), more pages than `buffers` holds (R1), or a fault page that
+  /// isn't device-private (R25).
+  ///
+  /// LOCKING: `mmapLock` held by the caller from here to finalize (R4). Page locks are only tried
+  /// (R21).
+  public func migrateSetup(
+    _ request: MigrationRequest, _ buffers: MigrationBuffers
+  ) async throws(KernelError) -> CollectedPages {
+    await kernel.point()
+    invariant(
+      mmapLock.isHeldOrSharedByCurrent, "migrateSetup without the mmap lock of \(name) (R4)")
+    let vma = try checked(request, buffers)
+    buffers.begin(self, request)
+    let range = VirtualRange(request.start, request.end)
+    kernel.trace.record(.migrateSetup, range.start.rawValue, UInt64(range.pages))
+    let event = NotifierEvent(.migrate, range, owner: request.owner)
+    // Nothing sleeps during collection, so without a mirror the event could meet nobody.
+    let notifies = !notifiers.isEmpty || kernel.trace.isOn
+    if notifies { await invalidateStart(event) }
+    let pending = collect(vma, request, buffers)
+    if notifies { invalidateEnd(event) }
+    if pending { await manager.unmapPending(buffers) }
+    kernel.trace.record(
+      .migrateCollect, range.start.rawValue, UInt64(range.pages), UInt64(buffers.collected))
+    return CollectedPages(buffers)
+  }
+
+  private func checked(
+    _ request: MigrationRequest, _ buffers: MigrationBuffers
+  ) throws(KernelError) -> VMA {
+    guard request.start.isPageAligned, request.end.isPageAligned, request.start < request.end
+    else { throw .EINVAL }
+    let range = VirtualRange(request.start, request.end)
+    guard let vma = find(request.start), vma.range.contains(range), !vma.isSpecial
+    else { throw .EINVAL }
+    guard range.pages <= buffers.capacity else { throw .EINVAL }
+    if let page = request.faultPage {
+      guard manager.isDevicePrivate(page) else { throw .EINVAL }
+      invariant(manager.isLocked(page), "the fault page \(page) is not locked")
+    }
+    return vma
+  }
+
+  /// Walks the range once. True when pages are left for ``MemoryManager/unmapPending(_:)``: those in
+  /// an LRU batch and those mapped elsewhere too.
+  private func collect(
+    _ vma: VMA, _ request: MigrationRequest, _ buffers: MigrationBuffers
+  ) -> Bool {
+    let arrays = buffers.arrays
+    let entries = manager.tables.entries
+    var collector = PageCollector(manager, request)
+    // R12: only anonymous mappings may have empty places filled.
+    let hole = vma.isAnonymous ? MigratePFN(rawValue: MigratePFN.migrate) : .empty
+    var index = 0
+    var address = request.start
+    manager.drainLRU()
+    while address < request.end {
+      let end = min(Self.tableEnd(address, PageTableLevel.leafShift), request.end)
+      let count = VirtualRange(address, end).pages
+      let table = leafTable(address)
+      if table == 0 {
+        for place in index..<index + count {
+          arrays[source: place] = hole
+          arrays[destination: place] = .empty
+        }
+        if vma.isAnonymous { collector.collected += count }
+      } else {
+        let block = entries.block(at: table << PageTablePool.tableShift)
+        var slot = PageTableLevel.leafIndex(address)
+        collector.flushed = 0
+        for place in index..<index + count {
+          arrays[source: place] = collector.take(block, slot, hole: hole)
+          arrays[destination: place] = .empty
+          slot += 1
+        }
+        // R26: before the page-table lock is dropped.
+        if collector.flushed > 0 { flushTranslations(pages: collector.flushed) }
+      }
+      index += count
+      address = end
+    }
+    buffers.collected = collector.collected
+    counters.devicePages -= collector.deviceEntries
+    manager.counters.migrationsCollected += UInt64(collector.taken)
+    return collector.pending > 0
+  }
+}
+
+/// Takes the pages of one range, entry by entry (`migrate_vma_collect_pmd`).
+///
+/// LOCKING: under the page-table lock; nothing here sleeps.
+private struct PageCollector {
+  private let pages: FlatView<PageRecord>
+  private let lru: LRUList
+  private let failures: FailurePlan
+  private let devices: [DevicePagemap?]
+  private let owner: PagemapOwner?
+  private let takesSystem: Bool
+  private let takesDevice: Bool
+  private let faultPage: Int
+  /// The last pagemap met and whether the request takes its pages: neighbours share it.
+  private var knownMap: UInt32 = 0
+  private var knownMatches = false
+
+  /// Places that may migrate.
+  var collected = 0
+  /// Pages among them.
+  var taken = 0
+  /// Pages that ``MemoryManager/unmapPending(_:)`` has to finish.
+  var pending = 0
+  /// Present entries removed from the table in work.
+  var flushed = 0
+  /// Device-private entries removed.
+  var deviceEntries = 0
+
+  init(_ manager: MemoryManager, _ request: MigrationRequest) {
+    pages = manager.pages
+    lru = manager.lru
+    failures = manager.kernel.failures
+    devices = manager.devices.byNumber
+    owner = request.owner
+    takesSystem = request.select.contains(.system)
+    takesDevice = request.select.contains(.devicePrivate) && request.owner != nil
+    faultPage = request.faultPage?.index ?? -1
+  }
+
+  /// The source word of one place.
+  @inline(__always)
+  mutating func take(
+    _ block: FlatBlock<PageTableEntry>, _ slot: Int, hole: MigratePFN
+  ) -> MigratePFN {
+    typealias Bit = PageTableEntry.Bit
+    let entry = block[slot]
+    if entry.isNone {
+      if hole.migrates { collected += 1 }
+      return hole
+    }
+    let pfn = entry.frame.index
+    if entry.isPresent {
+      guard takesSystem else { return .empty }
+      if pfn == 0 {
+        // R11: the zero page is a place to clear, not a page to copy.
+        collected += 1
+        return MigratePFN(rawValue: MigratePFN.migrate)
+      }
+    } else {
+      guard entry.isDevicePrivate, takesDevice, matches(pages[pfn].extra) else { return .empty }
+    }
+    return takePage(block, slot, entry, pfn)
+  }
+
+  /// Whether the pagemap's pages are the requester's own (R23).
+  @inline(__always)
+  private mutating func matches(_ number: UInt32) -> Bool {
+    if number == knownMap { return knownMatches }
+    knownMap = number
+    knownMatches = devices[Int(number)].map { $0.owner === owner } ?? false
+    return knownMatches
+  }
+
+  @inline(__always)
+  private mutating func takePage(
+    _ block: FlatBlock<PageTableEntry>, _ slot: Int, _ entry: PageTableEntry, _ pfn: Int
+  ) -> MigratePFN {
+    typealias Bit = PageTableEntry.Bit
+    let flags = pages[pfn].flags
+    let isFaultPage = pfn == faultPage
+    let isPresent = entry.isPresent
+    // R20: references beyond the mappings mean a pin or a user; a device page is allowed one more,
+    // the fault page the fault's.
+    let allowed = pages[pfn].mappings + (isPresent ? 0 : 1) + (isFaultPage ? 1 : 0)
+    let batched = flags.contains(.batched)
+    guard !flags.contains(.locked) || isFaultPage,
+      pages[pfn].references <= allowed + (batched ? 1 : 0), pages[pfn].anonymous != .none
+    else { return .empty }
+    if Self.strikes(failures) { return .empty }
+
+    let isWritable =
+      isPresent
+      ? entry.has(Bit.write)
+      : entry.rawValue & Bit.kindAndPresent == PageTableEntry.Kind.deviceWrite.rawValue << 1
+    let kind: PageTableEntry.Kind =
+      isWritable
+      ? .migrationWrite : flags.contains(.exclusive) ? .migrationReadExclusive : .migrationRead
+    var newFlags = flags.subtracting(.exclusive).union(.locked)
+    if isPresent {
+      flushed += 1
+      if entry.isDirty { newFlags.insert(.dirty) }  // R27
+    } else {
+      deviceEntries += 1
+    }
+    block[slot] = .absent(
+      kind, entry.frame, entry.rawValue & (Bit.software | Bit.young | Bit.dirty))
+    pages[pfn].flags = newFlags
+    // The entry's reference becomes the migration's.
+    pages[pfn].mappings -= 1
+    taken += 1
+    collected += 1
+    var source = MigratePFN(entry.frame).rawValue | MigratePFN.migrate
+    if isWritable { source |= MigratePFN.write }
+    if pages[pfn].mappings > 0 || (isPresent && !flags.contains(.lru)) {
+      pending += 1
+      source |= MigratePFN.pending
+    } else if isPresent {
+      lru.unlink(pfn)
+    }
+    return MigratePFN(rawValue: source)
+  }
+
+  /// Whether an injected failure keeps this page from being locked or isolated.
+  @inline(__always)
+  private static func strikes(_ failures: FailurePlan) -> Bool {
+    if failures.fires(.pageLock) { return true }
+    return failures.fires(.migrateCollect)
+  }
+}
+
+extension MigratePFN {
+  // Bits of the model's own, never shown to a driver.
+  /// The page is locked, but not yet isolated and unmapped everywhere.
+  static let pending: UInt64 = 1 << 4
+  /// More than the entry at hand was replaced: finalize goes through the reverse map.
+  static let reverse: UInt64 = 1 << 5
+}

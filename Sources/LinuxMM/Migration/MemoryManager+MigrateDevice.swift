@@ -1,0 +1,41 @@
+import Base
+import KernelRuntime
+
+extension MemoryManager {
+  /// Collects device pages by frame number, wherever they are mapped (`migrate_device_range`).
+  ///
+  /// Free pages and pages that others have locked are left out (R30), so a driver that empties its
+  /// memory repeats until nothing is left. `buffers` holds at least the range.
+  ///
+  /// LOCKING: no process's `mmapLock` is needed.
+  public func migrateDeviceSetup(
+    _ range: PFNRange, _ buffers: MigrationBuffers
+  ) async -> CollectedPages {
+    await kernel.point()
+    invariant(
+      range.count <= buffers.capacity, "\(range) doesn't fit \(buffers.capacity) pages (R1)")
+    invariant(range.start >= devicePages.start, "\(range) is no device memory")
+    buffers.begin(self, pages: range.count)
+    let arrays = buffers.arrays
+    var taken = 0
+    for place in 0..<range.count {
+      arrays[destination: place] = .empty
+      arrays[source: place] = .empty
+      let pfn = range.start.index + place
+      guard pages[pfn].references > 0, !pages[pfn].flags.contains(.locked) else { continue }
+      if kernel.failures.fires(.pageLock) || kernel.failures.fires(.migrateCollect) { continue }
+      pages[pfn].references += 1
+      pages[pfn].flags.insert(.locked)
+      arrays[source: place] = MigratePFN(
+        rawValue: MigratePFN(PFN(UInt64(pfn))).rawValue | MigratePFN.migrate | MigratePFN.pending)
+      taken += 1
+    }
+    buffers.collected = taken
+    kernel.trace.record(.migrateSetup, range.start.rawValue, UInt64(range.count))
+    if taken > 0 { await unmapPending(buffers) }
+    counters.migrationsCollected &+= UInt64(truncatingIfNeeded: buffers.collected)
+    kernel.trace.record(
+      .migrateCollect, range.start.rawValue, UInt64(range.count), UInt64(buffers.collected))
+    return CollectedPages(buffers)
+  }
+}

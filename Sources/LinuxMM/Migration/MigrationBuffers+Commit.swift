@@ -1,0 +1,201 @@
+import Base
+import KernelRuntime
+
+extension MigrationBuffers {
+  /// Begins a migration of a process's range.
+  func begin(_ space: AddressSpace, _ request: MigrationRequest) {
+    begin(space.manager, pages: VirtualRange(request.start, request.end).pages)
+    self.space = space
+    start = request.start
+    owner = request.owner
+    faultPage = request.faultPage
+  }
+
+  /// Begins a migration; `setup` itself resets the counts (R7, N03).
+  func begin(_ manager: MemoryManager, pages: Int) {
+    invariant(phase == .idle, "these arrays are in use by a migration that is not finalized")
+    phase = .collected
+    self.manager = manager
+    space = nil
+    owner = nil
+    faultPage = nil
+    start = VirtualAddress(0)
+    count = pages
+    collected = 0
+  }
+
+  private var machine: MemoryManager {
+    guard let manager else { invariantFailed("a migration without a machine") }
+    return manager
+  }
+
+  /// Moves each page that has a destination (`migrate_vma_pages`).
+  func commit() async {
+    let manager = machine
+    let kernel = manager.kernel
+    await kernel.point()
+    let arrays = arrays
+    let holes = moveMetadata(manager, arrays)
+    if holes.any, let space { await fillHoles(space, arrays, from: holes.first) }
+    phase = .committed
+    if kernel.trace.isOn {
+      var moved: UInt64 = 0
+      for place in 0..<count where arrays[source: place].migrates { moved += 1 }
+      kernel.trace.record(.migrateCommit, start.rawValue, UInt64(count), moved)
+    }
+  }
+
+  /// The pages; tells whether there are empty places to fill, and the first of them.
+  private func moveMetadata(
+    _ manager: MemoryManager, _ arrays: MigrationArrays
+  ) -> (any: Bool, first: Int) {
+    let pages = manager.pages
+    let failures = manager.kernel.failures
+    let faultPage = faultPage?.index ?? -1
+    var firstHole = -1
+    var moved = 0
+    for place in 0..<count {
+      let source = arrays[source: place]
+      guard let new = arrays[destination: place].pfn?.index else {
+        // R15: no destination, no migration.
+        arrays[source: place] = source.refused
+        continue
+      }
+      Self.check(pages, new)
+      guard source.migrates else { continue }
+      guard let old = source.pfn?.index else {
+        if firstHole < 0 { firstHole = place }
+        continue
+      }
+      let expected: Int32 = old == faultPage ? 2 : 1
+      if pages[old].references != expected || failures.fires(.migrateCommit) {
+        arrays[source: place] = source.refused
+        continue
+      }
+      pages[new].anonymous = pages[old].anonymous
+      pages[new].flags.formUnion(pages[old].flags.intersection(.migrating))
+      moved += 1
+    }
+    manager.counters.migrationsCommitted &+= UInt64(truncatingIfNeeded: moved)
+    return (firstHole >= 0, firstHole)
+  }
+
+  /// A destination is the driver's own page: locked, with one reference, mapped nowhere (R13).
+  @inline(__always)
+  private static func check(_ pages: FlatView<PageRecord>, _ pfn: Int) {
+    let record = pages[pfn]
+    invariant(
+      record.flags.contains(.locked) && record.references > 0 && record.mappings == 0
+        && record.anonymous == .none,
+      "destination \(pfn) is not a new, locked page (R13)")
+  }
+
+  /// Empty places and zero pages get their new page (`migrate_vma_insert_page`), inside a notifier
+  /// range of its own.
+  private func fillHoles(
+    _ space: AddressSpace, _ arrays: MigrationArrays, from first: Int
+  ) async {
+    let range = VirtualRange(
+      start + UInt64(first) << 12, start + UInt64(count) << 12)
+    let event = NotifierEvent(.migrate, range, owner: owner)
+    let notifies = !space.notifiers.isEmpty || space.kernel.trace.isOn
+    if notifies { await space.invalidateStart(event) }
+    guard let vma = space.find(start) else {
+      invariantFailed("the mapping at \(start) went during a migration (R4)")
+    }
+    var filler = HoleFiller(space, vma)
+    for place in first..<count {
+      let source = arrays[source: place]
+      guard source.migrates, !source.isValid,
+        let new = arrays[destination: place].pfn?.index
+      else { continue }
+      if !filler.fill(start + UInt64(place) << 12, with: new) {
+        arrays[source: place] = source.refused
+      }
+    }
+    filler.finish()
+    if notifies { space.invalidateEnd(event) }
+  }
+
+  /// Takes every page out of the migration, for an abandoned one.
+  func refuseAll() {
+    let arrays = arrays
+    for place in 0..<count { arrays[source: place] = arrays[source: place].refused }
+  }
+}
+
+extension MigratePFN {
+  /// The word of a page that stays in its place.
+  @inline(__always)
+  var refused: MigratePFN { MigratePFN(rawValue: rawValue & ~Self.migrate) }
+}
+
+/// Puts new pages into empty places of one mapping.
+private struct HoleFiller {
+  private let space: AddressSpace
+  private let vma: VMA
+  private let manager: MemoryManager
+  private let pages: FlatView<PageRecord>
+  private let entries: FlatView<PageTableEntry>
+  private let failures: FailurePlan
+  private let cpu: Int
+  /// The leaf table in work and the first address past it.
+  private var table = 0
+  private var tableEnd = VirtualAddress(0)
+  private var resident = 0
+  private var onDevice = 0
+  private var flushed = 0
+
+  init(_ space: AddressSpace, _ vma: VMA) {
+    self.space = space
+    self.vma = vma
+    manager = space.manager
+    pages = manager.pages
+    entries = manager.tables.entries
+    failures = manager.kernel.failures
+    cpu = manager.currentCPU
+  }
+
+  /// False when the place isn't empty any more (R29), or its table can't be had.
+  mutating func fill(_ address: VirtualAddress, with new: Int) -> Bool {
+    typealias Bit = PageTableEntry.Bit
+    guard vma.isAnonymous, !failures.fires(.migrateCommit) else { return false }
+    if address >= tableEnd {
+      guard let made = try? space.makeLeafTable(address) else { return false }
+      table = made
+      tableEnd = AddressSpace.tableEnd(address, PageTableLevel.leafShift)
+    }
+    let slot = table << PageTablePool.tableShift | PageTableLevel.leafIndex(address)
+    let old = entries[slot]
+    guard !space.isUnstable, old.isNone || old.isZeroPage,
+      !vma.flags.contains(.userfaultMissing)
+    else { return false }
+    let region = space.prepareRegion(vma)
+    manager.addNewAnonymous(
+      new, AnonymousPlace(region: region.number, index: vma.index(of: address)))
+    pages[new].references += 1
+    resident += 1
+    if old.isPresent { flushed += 1 }
+    let pfn = PFN(UInt64(new))
+    let isWritable = vma.protection.contains(.write)
+    if new >= manager.frames.limit {
+      onDevice += 1
+      entries[slot] = .absent(isWritable ? .deviceWrite : .deviceRead, pfn)
+    } else {
+      manager.lru.add(new, cpu: cpu)
+      var bits = Bit.young
+      if isWritable { bits |= Bit.write | Bit.dirty | Bit.softDirty }
+      if vma.protection.isDisjoint(with: [.read, .write]) { bits |= Bit.noAccess }
+      entries[slot] = .present(pfn, bits)
+    }
+    return true
+  }
+
+  /// Brings the counts up to date.
+  func finish() {
+    space.counters.residentPages += resident
+    space.counters.devicePages += onDevice
+    manager.counters.migrationsCommitted &+= UInt64(truncatingIfNeeded: resident)
+    if flushed > 0 { space.flushTranslations(pages: flushed) }
+  }
+}

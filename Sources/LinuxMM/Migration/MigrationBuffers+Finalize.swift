@@ -1,0 +1,103 @@
+import Base
+import KernelRuntime
+
+extension MigrationBuffers {
+  /// Maps the winner of each place, unlocks both pages, drops both references
+  /// (`migrate_vma_finalize`).
+  func finalize() {
+    guard let manager else { invariantFailed("a migration without a machine") }
+    if let space {
+      guard let vma = space.find(start) else {
+        invariantFailed("the mapping at \(start) went during a migration (R4)")
+      }
+      finalizeRange(manager, space, vma)
+    } else {
+      // A physical range: every entry is found through the reverse map.
+      finish(manager, arrays, 0..<count, nil, firstSlot: -1)
+    }
+    manager.kernel.trace.record(.migrateFinalize, start.rawValue, UInt64(count))
+    phase = .idle
+    count = 0
+    collected = 0
+    self.manager = nil
+    space = nil
+    owner = nil
+    faultPage = nil
+  }
+
+  /// A process's range: the entry to restore is found by address.
+  private func finalizeRange(_ manager: MemoryManager, _ space: AddressSpace, _ vma: VMA) {
+    let arrays = arrays
+    var place = 0
+    while place < count {
+      let address = start + UInt64(place) << 12
+      let end = AddressSpace.tableEnd(address, PageTableLevel.leafShift)
+      let stop = min(count, place + Int((end.rawValue - address.rawValue) >> 12))
+      let table = space.leafTable(address)
+      let slot = table << PageTablePool.tableShift | PageTableLevel.leafIndex(address)
+      finish(manager, arrays, place..<stop, vma, firstSlot: table == 0 ? -1 : slot)
+      place = stop
+    }
+  }
+
+  /// Finishes places whose entries follow each other from `firstSlot` on; -1 when they don't.
+  private func finish(
+    _ manager: MemoryManager, _ arrays: MigrationArrays, _ places: Range<Int>, _ vma: VMA?,
+    firstSlot: Int
+  ) {
+    let pages = manager.pages
+    let entries = manager.tables.entries
+    let limit = manager.frames.limit
+    let lru = manager.lru
+    let cpu = manager.currentCPU
+    let faultPage = faultPage?.index ?? -1
+    let protection = vma?.protection ?? []
+    var onDevice = 0
+    for place in places {
+      let source = arrays[source: place]
+      let new = arrays[destination: place].pfn?.index
+      guard let old = source.pfn?.index else {
+        if let new { manager.unlockAndDrop(new) }
+        continue
+      }
+      var winner = old
+      if let new {
+        if source.migrates { winner = new } else { manager.unlockAndDrop(new) }
+      }
+      // Only the page that stays goes to the LRU, never the one about to be freed (M06).
+      let isDevice = winner >= limit
+      if !isDevice { lru.add(winner, cpu: cpu) }
+      if source.rawValue & MigratePFN.reverse != 0 {
+        manager.restoreMappings(from: old, to: winner)
+      } else if firstSlot >= 0 {
+        let slot = firstSlot + (place - places.lowerBound)
+        let entry = entries[slot]
+        if entry.isMigration && entry.frame.index == old {
+          var flags = pages[winner].flags
+          if entry.rawValue & PageTableEntry.Bit.kindAndPresent
+            != PageTableEntry.Kind.migrationRead.rawValue << 1
+          {
+            flags.insert(.exclusive)
+          }
+          entries[slot] = entry.arrived(
+            at: winner, isDevice: isDevice, isDirty: flags.contains(.dirty), protection)
+          pages[winner].flags = flags
+          pages[winner].references += 1
+          pages[winner].mappings += 1
+          if isDevice { onDevice += 1 }
+        }
+      }
+      if old == faultPage { manager.drop(old) } else { manager.unlockAndDrop(old) }
+      if winner != old { manager.unlockAndDrop(winner) }
+    }
+    if let vma { vma.space.counters.devicePages += onDevice }
+  }
+}
+
+extension MemoryManager {
+  @inline(__always)
+  func unlockAndDrop(_ pfn: Int) {
+    unlock(index: pfn)
+    drop(pfn)
+  }
+}
