@@ -1,4 +1,4 @@
-package import Base
+import Base
 
 /// The copies of one batch, before they become methods: pages that lie in a row on both sides are
 /// one run, and each run is one launch of the copy engine.

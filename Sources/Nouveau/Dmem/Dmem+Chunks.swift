@@ -1,6 +1,6 @@
-package import Base
-package import KernelRuntime
-package import LinuxMM
+import Base
+import KernelRuntime
+import LinuxMM
 
 /// A promise of device pages to one migration, made before any page of the process is locked.
 ///
@@ -21,11 +21,12 @@ extension Dmem {
         break
       }
     }
-    return lock.withLock {
+    let granted = lock.withLock { () -> Int in
       let granted = min(wanted, max(0, available))
       reservedPages += granted
-      return DevicePageReservation(pages: granted)
+      return granted
     }
+    return DevicePageReservation(pages: granted)
   }
 
   /// Returns what is left of a promise.
@@ -76,9 +77,9 @@ extension Dmem {
       let bytes = UInt64(PageSize.hugeBytes)
       let range = try mm.requestFreeMemRegion(bytes: bytes, name: "nouveau dmem")
       do throws(KernelError) {
-        let buffer = try await BufferObject.create(device, bytes: bytes)
+        let buffer = BufferObject(buffers, bytes: bytes, alignment: bytes)
         do throws(KernelError) {
-          try await buffer.pin()
+          try buffer.pin()
           do throws(KernelError) {
             try add(buffer, range)
           } catch {
@@ -86,7 +87,7 @@ extension Dmem {
             throw error
           }
         } catch {
-          await buffer.destroy()
+          buffer.destroy()
           throw error
         }
       } catch {
@@ -102,6 +103,7 @@ extension Dmem {
       kind: .devicePrivate, range: range, owner: owner, operations: operations)
     let chunk = DmemChunk(buffer: buffer, pagemap: pagemap)
     try mm.memremap(pagemap)
+    buffer.occupancy = { [unowned chunk] in chunk.occupiedRuns }
     lock.withLock {
       chunk.position = chunks.count
       chunks.append(chunk)
@@ -176,7 +178,7 @@ extension Dmem {
       firstWithSpace = 0
     }
     chunk.buffer.unpin()
-    await chunk.buffer.destroy()
+    chunk.buffer.destroy()
     mm.releaseMemRegion(chunk.range)
     counters.chunksReturned += 1
   }

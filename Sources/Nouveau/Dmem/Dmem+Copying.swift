@@ -1,7 +1,8 @@
-package import Base
-package import DMAFence
-package import KernelRuntime
-package import LinuxMM
+import Base
+import DMAFence
+import DeviceSeam
+import KernelRuntime
+import LinuxMM
 
 extension Dmem {
   /// Scratch for one migration.
@@ -17,9 +18,23 @@ extension Dmem {
   /// One kick for copies and fence, so that no error can come between them (checks.md A1: nouveau
   /// ignores that a fence could not be made, and waits on nothing).
   func submit(_ scratch: MigrationScratch) async throws(KernelError) -> NouveauFence {
-    let channel = try await device.copyChannel()
-    let fence = try await channel.submit(scratch.plan.runs)
-    counters.launches += UInt64(scratch.plan.runs.count)
+    // A channel that died with an earlier batch is made usable again by the next one.
+    if channel.isKilled { try await channel.rebuild() }
+    scratch.generation = channel.generation
+    let methods = device.chip.copyMethods
+    let launchDwords = max(methods.copyDwords, methods.clearDwords)
+    let runs = scratch.plan.runs
+    try kernel.failures.check(.copySubmit)
+    let fence = try await channel.withFence(dwords: runs.count * launchDwords) { writer in
+      for run in runs {
+        if let source = run.source {
+          methods.copyPages(&writer, from: source, to: run.destination, pages: run.pages)
+        } else {
+          methods.clear(&writer, to: run.destination, bytes: run.bytes)
+        }
+      }
+    }.fence
+    counters.launches += UInt64(runs.count)
     return fence
   }
 
@@ -28,12 +43,19 @@ extension Dmem {
   /// After a time-out or an error the engine may still be at work on pages that are about to be
   /// used for something else, so the channel is stopped before this returns: no byte moves
   /// afterwards (checks.md A2, bugs.md L04).
-  func waitForCopies(_ fence: NouveauFence) async -> KernelError? {
+  func waitForCopies(_ fence: NouveauFence, _ scratch: MigrationScratch) async -> KernelError? {
     do throws(KernelError) {
       try await fence.wait()
       return nil
     } catch {
-      await device.stopCopyChannel(error)
+      // Unless another batch has stopped the channel already, and it lives again.
+      if channel.generation == scratch.generation {
+        do throws(KernelError) {
+          try await channel.rebuild(error)
+        } catch {
+          // It stays dead; then it moves nothing, and the next submission says so.
+        }
+      }
       return error
     }
   }
@@ -42,7 +64,7 @@ extension Dmem {
   func copyAndWait(_ scratch: MigrationScratch) async -> KernelError? {
     if scratch.plan.isEmpty { return nil }
     do throws(KernelError) {
-      return await waitForCopies(try await submit(scratch))
+      return await waitForCopies(try await submit(scratch), scratch)
     } catch {
       return error
     }
@@ -57,7 +79,7 @@ extension Dmem {
   ///
   /// LOCKING: takes the svmm mutex; sleeps until the GPU's TLB is clean.
   func stopDeviceAccess(of space: AddressSpace, _ range: VirtualRange) async {
-    guard let svmm = device.svm.svmm(of: space) else { return }
+    guard let svmm = processes.svmm(of: space) else { return }
     await svmm.unmap(range)
   }
 
@@ -71,5 +93,5 @@ extension Dmem {
     }
   }
 
-  func unmapAll(_ scratch: MigrationScratch) { scratch.unmapAll(device.dma) }
+  func unmapAll(_ scratch: MigrationScratch) { scratch.unmapAll(device.pci.dma) }
 }

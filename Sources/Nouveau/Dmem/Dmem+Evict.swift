@@ -1,6 +1,6 @@
-package import Base
-package import KernelRuntime
-package import LinuxMM
+public import Base
+import KernelRuntime
+import LinuxMM
 
 /// What an eviction did, in pages.
 public struct EvictionResult: Hashable, Sendable {
@@ -64,7 +64,7 @@ extension Dmem {
   private func evictPass(_ chunk: DmemChunk, _ result: inout EvictionResult) async -> KernelError? {
     let scratch = takeScratch()
     defer { spareScratch.append(scratch) }
-    let pages = mm.migrateDeviceSetup(chunk.range, scratch.buffers)
+    let pages = await mm.migrateDeviceSetup(chunk.range, scratch.buffers)
     guard pages.collected > 0 else {
       pages.abandon()
       return nil
@@ -84,7 +84,7 @@ extension Dmem {
       return error
     }
     unmapAll(scratch)
-    let committed = pages.commit()
+    let committed = await pages.commit()
     let moved = (0..<committed.count).count { committed[source: $0].migrates }
     committed.finalize()
     counters.evicted += UInt64(moved)
@@ -139,23 +139,14 @@ extension Dmem {
     firstWithSpace = 0
   }
 
-  /// Replaces the pages of a chunk on a dead device by poisoned pages: the bytes are lost, and each
-  /// access says so.
+  /// Gives up the pages of a chunk on a dead device: their bytes are lost, and each entry that named
+  /// them becomes poison, so that each access says so. Kernel: memory_failure_dev_pagemap is akin
   private func poison(_ chunk: DmemChunk) async -> Int {
-    let scratch = takeScratch()
-    defer { spareScratch.append(scratch) }
-    let pages = mm.migrateDeviceSetup(chunk.range, scratch.buffers)
-    for index in 0..<pages.count where pages[source: index].migrates {
-      guard let destination = try? mm.allocatePage() else { continue }
-      let locked = mm.tryLock(destination)
-      invariant(locked, "a page fresh from the allocator is locked")
-      mm.clear(destination)
-      mm.setPoisoned(destination)
-      pages[destination: index] = MigratePFN(destination)
+    var lost = 0
+    for index in 0..<DmemChunk.pages {
+      let page = chunk.range.start + index
+      if chunk.isInUse(page), await mm.memoryFailure(page) { lost += 1 }
     }
-    let committed = pages.commit()
-    let lost = (0..<committed.count).count { committed[source: $0].migrates }
-    committed.finalize()
     counters.lost += UInt64(lost)
     return lost
   }

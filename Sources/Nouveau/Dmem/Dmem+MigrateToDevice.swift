@@ -1,5 +1,6 @@
-package import Base
-package import KernelRuntime
+public import Base
+import DeviceSeam
+import KernelRuntime
 package import LinuxMM
 
 /// What a bulk migration did, in pages.
@@ -39,7 +40,7 @@ extension Dmem {
   package func migrateToDevice(
     _ svmm: SVMM, _ range: VirtualRange
   ) async throws(KernelError) -> MigrationResult {
-    guard !range.isEmpty, range.start.isPageAligned, range.end.isPageAligned else { throw .EINVAL }
+    guard !range.isEmpty, range.isPageAligned else { throw .EINVAL }
     await beginOperation()
     defer { endOperation() }
     let space = svmm.space
@@ -47,7 +48,7 @@ extension Dmem {
     defer { space.mmapLock.unlockShared() }
     let parts = try mappedParts(of: range, in: space)
     var result = MigrationResult()
-    result.requested = Int((range.end - range.start) / UInt64(PageSize.bytes))
+    result.requested = range.pages
 
     var inFlight: BatchInFlight?
     for batch in batches(of: parts) where result.error == nil {
@@ -78,8 +79,7 @@ extension Dmem {
     return parts.flatMap { part in
       stride(from: part.start.rawValue, to: part.end.rawValue, by: Int(step)).map { start in
         VirtualRange(
-          start: VirtualAddress(start),
-          end: VirtualAddress(min(start + step, part.end.rawValue)))
+          VirtualAddress(start), VirtualAddress(min(start + step, part.end.rawValue)))
       }
     }
   }
@@ -94,7 +94,7 @@ extension Dmem {
     while next < range.end {
       guard let area = space.find(next) else { throw .EINVAL }
       let end = min(area.range.end, range.end)
-      parts.append(VirtualRange(start: next, end: end))
+      parts.append(VirtualRange(next, end))
       next = end
     }
     return parts
@@ -105,12 +105,10 @@ extension Dmem {
     _ svmm: SVMM, _ range: VirtualRange
   ) async throws(KernelError) -> BatchInFlight {
     let start = kernel.now
-    let count = Int((range.end - range.start) / UInt64(PageSize.bytes))
+    let count = range.pages
     var reservation = await reserve(count)
     let scratch = takeScratch()
-    let request = MigrationRequest(
-      space: svmm.space, start: range.start, end: range.end, owner: owner, select: .system,
-      faultPage: nil)
+    let request = MigrationRequest(range, owner: owner, select: .system)
     let pages: CollectedPages
     do throws(KernelError) {
       pages = try await svmm.space.migrateSetup(request, scratch.buffers)
@@ -151,7 +149,7 @@ extension Dmem {
       let address = CopyAddress.vram(chunk.address(of: page))
       if let frame = source.pfn {
         do throws(KernelError) {
-          let mapped = try device.dma.map(frame, .toDevice)
+          let mapped = try device.pci.dma.map(frame, .toDevice)
           scratch.add(index, mapped, .toDevice)
           scratch.plan.add(from: .host(mapped), to: address)
         } catch {
@@ -178,7 +176,7 @@ extension Dmem {
     let fence = batch.fence
     var error = batch.submitError
     let pages = batch.pages
-    if let fence { error = await waitForCopies(fence) }
+    if let fence { error = await waitForCopies(fence, scratch) }
     if let error {
       counters.copyFailures += UInt64(scratch.plan.pages)
       kernel.trace.record(.dmemCopyFailed, range.start.rawValue, UInt64(error.errno))
@@ -189,15 +187,14 @@ extension Dmem {
       return
     }
     unmapAll(scratch)
-    let committed = pages.commit()
+    let committed = await pages.commit()
     let moved = await svmm.map(committed, at: range.start, dmem: self)
     counters.toDevice += UInt64(moved.pages)
     counters.cleared += UInt64(moved.withoutSource)
     result.moved += moved.pages
     committed.finalize()
     kernel.trace.span(
-      .dmemBatch, since: start, range.start.rawValue,
-      (range.end - range.start) / UInt64(PageSize.bytes), UInt64(moved.pages))
+      .dmemBatch, since: start, range.start.rawValue, UInt64(range.pages), UInt64(moved.pages))
     spareScratch.append(scratch)
   }
 }

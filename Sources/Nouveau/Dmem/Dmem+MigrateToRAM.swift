@@ -1,6 +1,7 @@
-package import Base
-package import KernelRuntime
-package import LinuxMM
+import Base
+import DeviceSeam
+import KernelRuntime
+import LinuxMM
 
 extension Dmem {
   /// A CPU touched a page that lives on the device: bring it back, and its neighbours if the policy
@@ -13,8 +14,8 @@ extension Dmem {
   /// - the copy can't be made or doesn't complete: SIGBUS for this access. nouveau finalizes as if
   ///   the copy had worked and the page's bytes are gone (bugs.md N06, L01).
   ///
-  /// LOCKING: called with the mmap lock held for reading and a reference on the faulting page;
-  /// takes the svmm mutex. Kernel: nouveau_dmem_migrate_to_ram
+  /// LOCKING: called with the mmap lock held for reading, and a reference and the lock of the
+  /// faulting page; takes the svmm mutex. Kernel: nouveau_dmem_migrate_to_ram
   func migrateToRAM(_ fault: DeviceFault) async -> FaultOutcome {
     counters.faults += 1
     await beginOperation()
@@ -34,8 +35,7 @@ extension Dmem {
     let scratch = takeScratch()
     defer { spareScratch.append(scratch) }
     let request = MigrationRequest(
-      space: space, start: window.start, end: window.end, owner: owner,
-      select: .devicePrivate, faultPage: fault.page)
+      window, owner: owner, select: .devicePrivate, faultPage: fault.page)
     let pages: CollectedPages
     do throws(KernelError) {
       pages = try await space.migrateSetup(request, scratch.buffers)
@@ -72,7 +72,7 @@ extension Dmem {
       return .sigbus(error)
     }
     unmapAll(scratch)
-    let committed = pages.commit()
+    let committed = await pages.commit()
     let moved = (0..<committed.count).count { committed[source: $0].migrates }
     counters.toRAM += UInt64(moved)
     committed.finalize()
@@ -96,7 +96,7 @@ extension Dmem {
     let locked = mm.tryLock(destination)
     invariant(locked, "a page fresh from the allocator is locked")
     do throws(KernelError) {
-      let address = try device.dma.map(destination, .fromDevice)
+      let address = try device.pci.dma.map(destination, .fromDevice)
       scratch.add(index, address, .fromDevice)
       scratch.plan.add(from: .vram(source), to: .host(address))
       pages[destination: index] = MigratePFN(destination)

@@ -1,5 +1,6 @@
 package import Base
-package import LinuxMM
+import KernelRuntime
+import LinuxMM
 
 extension Dmem {
   /// Lets go of VRAM for a suspend: the buffers' bytes go to host memory with the device's other
@@ -10,7 +11,7 @@ extension Dmem {
   package func suspend() async {
     isActive = false
     await activity.wait { operations == 0 }
-    for svmm in device.svm.all { await svmm.unmapAll() }
+    for svmm in processes.all { await svmm.unmapAll() }
     await chunkMutex.lock()
     for chunk in chunks { chunk.buffer.unpin() }
     chunkMutex.unlock()
@@ -25,7 +26,7 @@ extension Dmem {
     defer { chunkMutex.unlock() }
     for (index, chunk) in chunks.enumerated() {
       do throws(KernelError) {
-        try await chunk.buffer.pin()
+        try chunk.buffer.pin()
       } catch {
         for pinned in chunks[..<index] { pinned.buffer.unpin() }
         throw error

@@ -1,5 +1,5 @@
 package import Base
-package import KernelRuntime
+import KernelRuntime
 package import LinuxMM
 
 /// Device private memory: pages of processes that live in VRAM while the host keeps a `struct page`
@@ -17,9 +17,14 @@ package import LinuxMM
 ///
 /// Kernel: struct nouveau_dmem (nouveau_dmem.c)
 package final class Dmem {
-  package let device: NouveauDevice
-  package let kernel: Kernel
+  let device: NVKMDevice
+  let buffers: BufferManager
+  /// The copy engine's channel; privileged, because device pages have physical addresses only.
+  let channel: Channel
+  let kernel: Kernel
   package let mm: MemoryManager
+  /// The processes that use the device; set once at bring-up.
+  let processes: SVMTable
   /// Marks our device pages; other drivers' pages are never taken.
   package let owner = PagemapOwner("nouveau")
   package var policy: DmemPolicy
@@ -56,11 +61,21 @@ package final class Dmem {
   var spareScratch: [MigrationScratch] = []
 
   /// Kernel: nouveau_dmem_init
-  package init(_ device: NouveauDevice, policy: DmemPolicy = DmemPolicy()) {
+  package init(
+    _ device: NVKMDevice, _ buffers: BufferManager, _ channel: Channel, _ mm: MemoryManager,
+    _ processes: SVMTable, policy: DmemPolicy = DmemPolicy()
+  ) {
     self.device = device
+    self.buffers = buffers
+    self.channel = channel
+    self.mm = mm
+    self.processes = processes
     self.policy = policy
     kernel = device.kernel
-    mm = device.mm
+    // A batch is one submission, so all its launches have to fit the push buffer at once.
+    let launchDwords = max(device.chip.copyMethods.copyDwords, device.chip.copyMethods.clearDwords)
+    let fitting = (channel.ring.maximumDwords - FenceContext.dwords) / launchDwords
+    self.policy.batchPages = min(policy.batchPages, fitting)
     chunkMutex = SleepingLock(kernel, .dmem)
     activity = WaitQueue(kernel, "nouveau dmem resume")
     housekeeping = WorkQueue(kernel, "dmem")

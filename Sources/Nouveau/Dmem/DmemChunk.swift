@@ -62,6 +62,19 @@ package final class DmemChunk {
     return free[index / 64] & (1 << UInt64(index % 64)) == 0
   }
 
+  /// Runs of pages in use, numbered from the chunk's first.
+  var occupiedRuns: [Range<Int>] {
+    var runs: [Range<Int>] = []
+    for page in 0..<Self.pages where free[page / 64] & (1 << UInt64(page % 64)) == 0 {
+      if let last = runs.last, last.upperBound == page {
+        runs[runs.count - 1] = last.lowerBound..<(page + 1)
+      } else {
+        runs.append(page..<(page + 1))
+      }
+    }
+    return runs
+  }
+
   /// Where the page's bytes lie now. The buffer may lie elsewhere after a resume, so the address is
   /// never kept. Kernel: nouveau_dmem_page_addr
   package func address(of page: PFN) -> VRAMAddress {

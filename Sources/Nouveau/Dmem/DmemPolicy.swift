@@ -19,7 +19,7 @@ public struct SinglePagePolicy: FaultAroundPolicy {
   public var name: String { "single" }
 
   public func window(around fault: VirtualAddress, in area: VirtualRange) -> VirtualRange {
-    VirtualRange(start: fault.pageBase, end: fault.pageBase + PageSize.bytes)
+    VirtualRange(start: fault.pageBase, pages: 1)
   }
 }
 
@@ -44,7 +44,7 @@ public struct AlignedBlockPolicy: FaultAroundPolicy {
   public func window(around fault: VirtualAddress, in area: VirtualRange) -> VirtualRange {
     let bytes = UInt64(pages * PageSize.bytes)
     let first = VirtualAddress(fault.rawValue & ~(bytes - 1))
-    return VirtualRange(start: max(first, area.start), end: min(first + bytes, area.end))
+    return VirtualRange(max(first, area.start), min(first + bytes, area.end))
   }
 }
 

@@ -1,6 +1,6 @@
-package import Base
-package import DeviceSeam
-package import LinuxMM
+import Base
+import DeviceSeam
+import LinuxMM
 
 /// The arrays of one migration in progress, used again by later ones.
 ///
@@ -9,6 +9,8 @@ package import LinuxMM
 final class MigrationScratch {
   let buffers: MigrationBuffers
   var plan = CopyPlan()
+  /// The life of the copy channel that the plan was submitted to.
+  var generation = 0
   /// What this migration has mapped for the device and not yet unmapped.
   private(set) var mapped: [(address: DMAAddress, direction: DMADirection)] = []
 

@@ -1,0 +1,132 @@
+import Base
+import DeviceSeam
+import KernelRuntime
+package import LinuxMM
+
+/// A process's address space as the GPU sees it: the same addresses, translated by page tables of
+/// the GPU's own, which follow the CPU's through an interval notifier.
+///
+/// Kernel: struct nouveau_svmm (nouveau_svm.c)
+package final class SVMM {
+  package let space: AddressSpace
+  /// The GPU's page tables of this process.
+  package let gpuSpace: GPUAddressSpace
+  let device: NVKMDevice
+  let owner: PagemapOwner
+  /// Guards the GPU's page tables against the notifier. Kernel: nouveau_svmm.mutex
+  let mutex: SleepingLock
+  /// LOCKING: `mutex`.
+  var mirrored = MirroredPages()
+  /// Set while the process uses the device.
+  private(set) var notifier: IntervalNotifier?
+  /// What the instance block of the process's GPU context is called in faults.
+  package internal(set) var context: DeviceContext?
+  /// Invalidations that took translations away.
+  package private(set) var invalidations: UInt64 = 0
+
+  /// Kernel: nouveau_svmm_init, the part that can't fail
+  init(_ space: AddressSpace, _ gpuSpace: GPUAddressSpace, _ device: NVKMDevice, _ owner: PagemapOwner)
+  {
+    self.space = space
+    self.gpuSpace = gpuSpace
+    self.device = device
+    self.owner = owner
+    mutex = SleepingLock(device.kernel, .svmm)
+  }
+
+  /// Begins to follow the CPU's page tables; `ENOMEM` when the notifier can't be had.
+  func startFollowing() throws(KernelError) {
+    notifier = try space.insertNotifier(.user, self)
+  }
+
+  /// Stops following; every translation is gone when this returns. Kernel: nouveau_svmm_fini
+  func stopFollowing() async {
+    await notifier?.remove()
+    notifier = nil
+    await unmapAll()
+  }
+
+  // MARK: page tables
+
+  /// Takes the GPU's translations of a range away; when this returns, the GPU doesn't use them.
+  ///
+  /// LOCKING: takes the svmm mutex. Kernel: nouveau_svmm_invalidate
+  package func unmap(_ range: VirtualRange) async {
+    await mutex.withLock { () async in await unmapLocked(range) }
+  }
+
+  /// Takes every translation away.
+  package func unmapAll() async { await unmap(.user) }
+
+  /// LOCKING: svmm mutex held.
+  func unmapLocked(_ range: VirtualRange) async {
+    guard mirrored.live > 0 else { return }
+    let runs = mirrored.mappedRuns(in: range)
+    guard let first = runs.first, let last = runs.last else { return }
+    // One walk and one invalidation of the TLBs, whatever the number of runs.
+    await gpuSpace.unmapPages(
+      at: GPUVirtualAddress(first.lowerBound << UInt64(PageSize.shift)),
+      count: Int(last.upperBound - first.lowerBound))
+    invalidations += 1
+    for address in mirrored.remove(runs) { device.pci.dma.unmap(address, .bidirectional) }
+  }
+
+  /// Maps the pages of a batch that did move, writable only if the CPU's entry was (bugs.md R17);
+  /// others get no entry (V09, N11).
+  ///
+  /// Their pages are still locked, so nothing can take them away before the entries stand. When a
+  /// table can't be had the pages stay without translation: the GPU faults on them later.
+  ///
+  /// LOCKING: takes the svmm mutex. Kernel: nouveau_pfns_map
+  func map(
+    _ committed: borrowing CommittedPages, at start: VirtualAddress, dmem: Dmem
+  ) async -> (pages: Int, withoutSource: Int) {
+    var moved = 0
+    var withoutSource = 0
+    for index in 0..<committed.count where committed[source: index].migrates {
+      moved += 1
+      if !committed[source: index].isValid { withoutSource += 1 }
+    }
+    if moved == 0 { return (0, 0) }
+    await mutex.lock()
+    defer { mutex.unlock() }
+    let entries = (0..<committed.count).map { index -> GPUPTE? in
+      let source = committed[source: index]
+      guard source.migrates, let page = committed[destination: index].pfn,
+        let chunk = dmem.chunk(of: page)
+      else { return nil }
+      return .vram(chunk.address(of: page), writable: source.isWritable)
+    }
+    // A GPU read may have mapped the zero page since the batch was collected: that place has no
+    // migration entry to wait for. The core's notice of replacing it is our own, so it was let pass.
+    let range = VirtualRange(start: start, pages: entries.count)
+    if mirrored.intersects(range) { await unmapLocked(range) }
+    do throws(KernelError) {
+      try await gpuSpace.setPages(
+        at: GPUVirtualAddress(start.rawValue), count: entries.count) { entries[$0] }
+      mirrored.insertVRAM(start.page, count: entries.count) { entries[$0] != nil }
+      device.kernel.trace.record(.dmemMapped, start.rawValue, UInt64(moved))
+    } catch {
+      device.log.error("svm", "no page table for \(start): \(error)")
+    }
+    return (moved, withoutSource)
+  }
+}
+
+extension SVMM: IntervalNotifierOperations {
+  /// The CPU's page tables are about to change. Kernel: nouveau_svm_range_invalidate,
+  /// nouveau_svmm_invalidate_range_start
+  package func invalidate(
+    _ notifier: IntervalNotifier, _ event: NotifierEvent, _ sequence: UInt64
+  ) async -> Bool {
+    if !event.isBlockable && mutex.owner != nil { return false }
+    await mutex.withLock { () async in
+      notifier.setSequence(sequence)
+      // Our own migrations are announced to us as well; there the driver takes away what moves, and
+      // no more (R65).
+      if event.kind == .migrate && event.owner === owner { return }
+      await unmapLocked(event.range)
+    }
+    return true
+  }
+}
