@@ -1,3 +1,5 @@
+import Base
+
 /// A flow to run on a machine, with what should come of it. Read from a file by ``ScenarioParser``.
 public struct Scenario: Sendable {
   public let name: String
@@ -115,6 +117,11 @@ public struct ByteSpan: Hashable, Sendable, CustomStringConvertible {
   public var range: Range<Int> { offset..<offset + count }
 
   public var description: String {
-    "\(count) bytes at \(MappingOffset(bytes: offset)) of \(mapping)"
+    let page = PageSize.bytes
+    if count > 0 && offset.isMultiple(of: page) && count.isMultiple(of: page) {
+      let first = offset / page
+      return "\(PageRange(first, first + count / page - 1)) of \(mapping)"
+    }
+    return "\(count) bytes at \(MappingOffset(bytes: offset)) of \(mapping)"
   }
 }

@@ -131,6 +131,10 @@ struct Checker {
           keyMark, "\(shown) is no key of \(SchemaText.title(schema.name))",
           remedy: NearestName.remedy(
             for: key.string ?? "", in: schema.keys.map(\.name), what: "a key here"))
+        // The key it was meant to be is not reported as lacking too.
+        if let meant = NearestName.of(key.string ?? "", in: schema.keys.map(\.name)) {
+          present.append(meant)
+        }
         continue
       }
       present.append(name)

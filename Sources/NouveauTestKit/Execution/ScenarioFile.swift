@@ -1,0 +1,24 @@
+import Foundation
+
+/// Reads scenario files from disk.
+public enum ScenarioFile {
+  /// The scenario in the file at `path`; files that it names are read beside it.
+  public static func load(_ path: String) throws(ScenarioErrors) -> Scenario {
+    guard let bytes = read(path) else {
+      throw ScenarioErrors([
+        ScenarioDiagnostic(
+          SourceMark(file: path, line: 1, column: 1), "the file can't be read",
+          remedy: "name a readable scenario file (docs/scenarios.md says how to write one)")
+      ])
+    }
+    let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
+    let parser = ScenarioParser { name in read(name.hasPrefix("/") ? name : folder + "/" + name) }
+    return try parser.parse(bytes: bytes, file: path)
+  }
+
+  /// A file's bytes; nil for a folder and for what can't be read.
+  public static func read(_ path: String) -> [UInt8]? {
+    guard !URL(fileURLWithPath: path).hasDirectoryPath else { return nil }
+    return FileManager.default.contents(atPath: path).map { [UInt8]($0) }
+  }
+}

@@ -1,0 +1,132 @@
+public import Base
+public import KernelRuntime
+
+/// One run of a flow: what it is given, and where it says what came of it.
+public final class FlowRun {
+  /// The only source of order and draws.
+  public let choices: any Choices
+  /// Which injection points fail.
+  public let failures: FailurePlan
+  public let trace: Trace
+  /// Steps without ``progress()`` after which a run counts as a live-lock.
+  public let stepLimit: UInt64
+  private let maps: [ProtocolMap]
+  private let isNarrated: Bool
+
+  var offences: [Offence] = []
+  var returned: [ReturnedError] = []
+  var marks: [Mark] = []
+  var coverage: Coverage
+  private var ownKernel: Kernel?
+  private(set) var attached: [Kernel] = []
+  private var endings: [() -> Void] = []
+  /// Says whether somebody can still signal a fence; nil where no flow told.
+  var fenceSignaller: ((_ context: UInt64, _ seqno: UInt64) -> Bool)?
+
+  init(
+    choices: any Choices, failures: FailurePlan, trace: Trace, stepLimit: UInt64,
+    protocols: [ProtocolMap]
+  ) {
+    self.choices = choices
+    self.failures = failures
+    self.trace = trace
+    self.stepLimit = stepLimit
+    maps = protocols
+    coverage = Coverage(protocols)
+    isNarrated = trace.isOn
+  }
+
+  // MARK: the world
+
+  /// A kernel under the run's choices, made at the first use.
+  public var kernel: Kernel {
+    if let ownKernel { return ownKernel }
+    let made = Kernel(choices: choices, failures: failures, trace: trace)
+    ownKernel = made
+    attach(made)
+    return made
+  }
+
+  /// Puts a kernel that the flow made itself, from ``choices``, ``failures`` and ``trace``, under the
+  /// kit's detectors.
+  public func attach(_ kernel: Kernel) {
+    kernel.stepLimit = stepLimit
+    attached.append(kernel)
+  }
+
+  /// Starts a task; an error that it ends with counts as what the flow returned.
+  public func task(_ name: String, _ body: @escaping () async throws(KernelError) -> Void) {
+    kernel.spawn(name) { [self] in
+      do throws(KernelError) {
+        try await body()
+        returned.append(ReturnedError(task: name, error: nil))
+      } catch {
+        returned.append(ReturnedError(task: name, error: error))
+      }
+    }
+  }
+
+  /// States what must hold when every task has come to rest.
+  public func atEnd(_ check: @escaping () -> Void) { endings.append(check) }
+
+  func runTasks() {
+    do throws(RunFailure) {
+      let blocked = try kernel.runUntilIdle()
+      if !blocked.isEmpty { note(.deadlock(blocked)) }
+    } catch {
+      note(error)
+    }
+    for ending in endings { ending() }
+    endings = []
+  }
+
+  // MARK: what came of it
+
+  /// Names something that is wrong. Shortening looks for runs with an offence of the same name, so
+  /// the name says what kind it is and `detail` which object and event.
+  public func offend(_ name: String, _ detail: @autoclosure () -> String = "") {
+    offences.append(Offence(name: name, detail: detail()))
+  }
+
+  /// Names an offence when `condition` is false.
+  public func expect(
+    _ condition: Bool, _ name: String, _ detail: @autoclosure () -> String = ""
+  ) {
+    if !condition { offend(name, detail()) }
+  }
+
+  /// Says what a step of the flow came back with.
+  public func returned(_ task: String, _ error: KernelError?) {
+    returned.append(ReturnedError(task: task, error: error))
+  }
+
+  /// Says why the world stopped before its end.
+  public func note(_ failure: RunFailure) {
+    offences.append(contentsOf: Self.diagnose(failure, canSignal: fenceSignaller))
+  }
+
+  /// Says that the run reached something.
+  public func mark(_ name: StaticString) {
+    let mark = Mark(name: name, count: 1)
+    if let index = marks.firstIndex(where: { $0.isSame(mark) }) {
+      marks[index].count += 1
+    } else {
+      marks.append(mark)
+    }
+  }
+
+  /// Moves an object of a protocol to a state; counts the state and the edge that led there.
+  ///
+  /// An edge that the map doesn't have is an offence.
+  public func enter(_ state: Int, of map: Int = 0, object: UInt64 = 0) {
+    if let stranger = coverage.enter(state, of: map, object: object) {
+      offend("protocol.unknown-edge", stranger)
+    }
+  }
+
+  /// Tells the detectors who can signal fences: nil or true for one that somebody still can.
+  public func canSignalFence(_ answer: @escaping (_ context: UInt64, _ seqno: UInt64) -> Bool) {
+    fenceSignaller = answer
+    watchFences()
+  }
+}
