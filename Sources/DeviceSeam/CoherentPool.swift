@@ -6,16 +6,18 @@ public struct CoherentBuffer {
   public let address: DMAAddress
   /// Bytes, a multiple of the page size.
   public let byteCount: Int
-  let memory: MappedMemory
-  let offset: Int
+  @usableFromInline let memory: MappedMemory
+  @usableFromInline let offset: Int
 
   /// A word as the CPU reads it.
+  @inlinable
   public func load<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type, at byte: Int) -> T {
     invariant(byte >= 0 && byte + MemoryLayout<T>.size <= byteCount, "coherent load at \(byte)")
     return memory.load(type, at: offset + byte)
   }
 
   /// Writes a word as the CPU does.
+  @inlinable
   public func store<T: FixedWidthInteger & BitwiseCopyable>(_ value: T, at byte: Int) {
     invariant(byte >= 0 && byte + MemoryLayout<T>.size <= byteCount, "coherent store at \(byte)")
     memory.store(value, at: offset + byte)
@@ -32,6 +34,8 @@ final class CoherentPool {
   private var free: [Range<Int>]
   /// Runs in use, sorted.
   private var used: [Range<Int>] = []
+  /// Pages from here on were never handed out and read as zero.
+  private var untouched = 0
 
   init(byteCount: Int) throws(KernelError) {
     memory = try MappedMemory(count: byteCount)
@@ -56,7 +60,10 @@ final class CoherentPool {
     let buffer = CoherentBuffer(
       address: DMAAddress(DMAAddressSpace.coherentBase + UInt64(offset)),
       byteCount: wanted * PageSize.bytes, memory: memory, offset: offset)
-    buffer.clear()
+    // Fresh pages need no clearing, and so cost nothing until they are used.
+    let stale = min(taken.upperBound, untouched) - taken.lowerBound
+    if stale > 0 { memory.fill(0, at: offset, length: stale * PageSize.bytes) }
+    untouched = max(untouched, taken.upperBound)
     return buffer
   }
 

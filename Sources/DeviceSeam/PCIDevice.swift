@@ -14,6 +14,15 @@ public protocol RegisterWindow: AnyObject {
   func read32(at offset: UInt32) -> UInt32
   /// Writes the register at `offset`; dropped when the device is gone.
   func write32(_ value: UInt32, at offset: UInt32)
+  /// Writes `value` to `count` dwords from `offset` on (`memset_io`). A window onto memory may do it
+  /// at once; elsewhere it is `count` writes.
+  func fill32(_ value: UInt32, at offset: UInt32, count: Int)
+}
+
+extension RegisterWindow {
+  public func fill32(_ value: UInt32, at offset: UInt32, count: Int) {
+    for index in 0..<UInt32(count) { write32(value, at: offset + 4 * index) }
+  }
 }
 
 /// A window onto a device's memory through which the CPU reads and writes words (BAR1).
