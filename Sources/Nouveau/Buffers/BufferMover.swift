@@ -1,0 +1,112 @@
+import Base
+import DeviceSeam
+import KernelRuntime
+import LinuxMM
+import NVHardware
+
+/// Moves buffer objects between VRAM and system memory with the copy engine
+/// (`nouveau_bo_move_m2mf`).
+struct BufferMover {
+  let channel: Channel
+  let dma: DMAAddressSpace
+  let manager: BufferManager
+
+  /// Launches in one push buffer segment.
+  private static let batch = 128
+
+  /// Copies the bytes of every object in VRAM to system memory, then takes unpinned objects' places
+  /// away. On an error every object is as it was.
+  ///
+  /// Kernel: ttm_resource_manager_evict_all, nouveau_bo_move (ttm_resource.c, nouveau_bo.c)
+  func evictAll() async throws(KernelError) {
+    var done: [BufferObject] = []
+    do throws(KernelError) {
+      for buffer in manager.buffers where buffer.isSaved && buffer.backing == nil {
+        guard let address = buffer.currentAddress else { continue }
+        let all = 0..<Int(PageSize.pages(forBytes: buffer.size))
+        let backing = try SystemBacking(manager.mm, buffer.occupancy?() ?? [all])
+        buffer.backing = backing
+        done.append(buffer)
+        try await move(backing, address, toSystem: true)
+      }
+    } catch {
+      for buffer in done { dropBacking(buffer) }
+      throw error
+    }
+    for buffer in done where buffer.pinCount == 0 { buffer.leavePlace() }
+  }
+
+  /// Brings an object's bytes back to VRAM, giving it a place if it has none. Without backing there
+  /// is nothing to do. On an error the bytes stay in system memory.
+  ///
+  /// Kernel: nouveau_bo_validate (nouveau_bo.c)
+  func restore(_ buffer: BufferObject) async throws(KernelError) {
+    guard let backing = buffer.backing else { return }
+    let hadPlace = buffer.currentAddress != nil
+    if !hadPlace { try buffer.place() }
+    guard let address = buffer.currentAddress else { throw .ENOMEM }
+    do throws(KernelError) {
+      try await move(backing, address, toSystem: false)
+    } catch {
+      if !hadPlace { buffer.leavePlace() }
+      throw error
+    }
+    dropBacking(buffer)
+  }
+
+  private func dropBacking(_ buffer: BufferObject) {
+    buffer.backing?.release(manager.mm)
+    buffer.backing = nil
+  }
+
+  /// Kernel: nve0_bo_move_copy (nouveau_boa0b5.c), ttm_bo_wait
+  private func move(_ backing: SystemBacking, _ address: VRAMAddress, toSystem: Bool)
+    async
+    throws(KernelError)
+  {
+    let direction: DMADirection = toSystem ? .fromDevice : .toDevice
+    var mapped: [DMAAddress] = []
+    defer { for address in mapped { dma.unmap(address, direction) } }
+    mapped.reserveCapacity(backing.pages.count)
+    for page in backing.pages { mapped.append(try dma.map(page.pfn, direction)) }
+    let methods = channel.device.chip.copyMethods
+    var launches: [(vram: VRAMAddress, host: DMAAddress, pages: Int)] = []
+    for (page, host) in zip(backing.pages, mapped) {
+      let vram = address + UInt64(page.index) << UInt64(PageSize.shift)
+      if let last = launches.last, last.vram + UInt64(last.pages * PageSize.bytes) == vram,
+        last.host + UInt64(last.pages * PageSize.bytes) == host
+      {
+        launches[launches.count - 1].pages += 1
+      } else {
+        launches.append((vram, host, 1))
+      }
+    }
+    var start = 0
+    while start < launches.count {
+      let batch = launches[start..<min(start + Self.batch, launches.count)]
+      try channel.device.kernel.failures.check(.copySubmit)
+      let (_, fence) = try await channel.withFence(dwords: batch.count * methods.copyDwords) {
+        writer in
+        for launch in batch {
+          let vram = CopyAddress.vram(launch.vram)
+          let host = CopyAddress.host(launch.host)
+          methods.copyPages(
+            &writer, from: toSystem ? vram : host, to: toSystem ? host : vram,
+            pages: launch.pages)
+        }
+      }
+      try await wait(fence)
+      start += batch.count
+    }
+  }
+
+  /// After a time-out the engine may still write; its channel dies before its pages are given away.
+  private func wait(_ fence: NouveauFence) async throws(KernelError) {
+    do throws(KernelError) {
+      try await fence.wait()
+    } catch {
+      if error == .ETIMEDOUT { await channel.quiesce(.ETIMEDOUT) }
+      throw error
+    }
+  }
+}

@@ -1,0 +1,133 @@
+public import Base
+import DeviceSeam
+import KernelRuntime
+import NVHardware
+
+extension NouveauDevice {
+  /// Puts the device to sleep: its memory loses power. Clients first, then buffers to system memory,
+  /// then channels, fence words and instance memory. On an error the device works as before.
+  ///
+  /// `EINVAL` unless the device is running, `ENODEV` when it is lost, `ENOMEM` when system memory
+  /// can't hold what VRAM holds, or the error of a client or of the copy.
+  ///
+  /// Kernel: nouveau_pmops_suspend, nouveau_do_suspend (nouveau_drm.c)
+  public func suspend() async throws(KernelError) {
+    guard state == .running else { throw .EINVAL }
+    guard !device.isLost else { throw .ENODEV }
+    let began = kernel.now
+    var asleep: [any DeviceClient] = []
+    do throws(KernelError) {
+      for client in clients.reversed() {
+        try await client.suspend()
+        asleep.append(client)
+      }
+      try await mover.evictAll()
+      for channel in fifo.liveChannels where !channel.isKilled {
+        if let error = await channel.idle() { throw error }
+      }
+    } catch {
+      for buffer in buffers.buffers { try? await mover.restore(buffer) }
+      for client in asleep.reversed() { try? await client.resume() }
+      throw error
+    }
+    fenceStorage.save(channels: options.channels)
+    for channel in fifo.liveChannels { await channel.suspend() }
+    faultBuffer?.suspend()
+    interrupts.stop()
+    fifo.finish()
+    bar1.unbind()
+    instanceMemory.save()
+    function.disable()
+    state = .suspended
+    kernel.trace.span(.deviceSuspend, since: began)
+  }
+
+  /// Wakes the device: the units as at bring-up, then memory, channels and clients as they were.
+  ///
+  /// On an error the device stays asleep and may be woken again or shut down. A buffer that finds no
+  /// place stays in system memory, and its next use says so.
+  ///
+  /// Kernel: nouveau_pmops_resume, nouveau_do_resume (nouveau_drm.c)
+  public func resume() async throws(KernelError) {
+    guard state == .suspended else { throw .EINVAL }
+    let began = kernel.now
+    try function.enable()
+    guard device.checkPresence() else { throw .ENODEV }
+    let registers = device.registers
+    guard try ChipIdentity(probing: registers).boot0 == device.identity.boot0,
+      device.chip.isPosted(registers)
+    else { throw .EIO }
+    Self.initializeCore(registers)
+    device.chip.initializeMemoryHub(registers, flushPage: flushPage.address)
+    instanceMemory.restore()
+    try await bar1.bind()
+    fifo.initialize()
+    for engine in copyEngines { engine.initialize() }
+    fenceStorage.restore()
+    for channel in fifo.liveChannels { try await channel.resume() }
+    try await faultBuffer?.resume()
+    try interrupts.start()
+    state = .running
+    var failure: KernelError?
+    for buffer in buffers.buffers {
+      do throws(KernelError) {
+        try await mover.restore(buffer)
+      } catch {
+        device.log.error("drm", "a buffer of \(buffer.size) bytes stays in system memory: \(error)")
+        if buffer.pinCount > 0 { failure = error }
+      }
+    }
+    for client in clients {
+      do throws(KernelError) { try await client.resume() } catch { failure = failure ?? error }
+    }
+    kernel.trace.span(.deviceResume, since: began)
+    if let failure { throw failure }
+  }
+
+  /// Brings a buffer back to VRAM that resume had to leave in system memory.
+  package func validate(_ buffer: BufferObject) async throws(KernelError) {
+    guard state == .running else { throw .ENODEV }
+    try await mover.restore(buffer)
+  }
+
+  private var mover: BufferMover {
+    BufferMover(channel: copyChannel, dma: device.pci.dma, manager: buffers)
+  }
+
+  /// Ends the driver's use of the device and gives everything back; works on a device that is asleep
+  /// or lost. A second call does nothing.
+  ///
+  /// Kernel: nouveau_drm_remove, nouveau_drm_device_fini (nouveau_drm.c)
+  public func shutdown() async {
+    guard state != .shutDown else { return }
+    for client in clients.reversed() { await client.release() }
+    clients = []
+    await closeFaultBuffer()
+    state = .shutDown
+    for channel in fifo.liveChannels where channel !== copyChannel { await channel.destroy() }
+    for buffer in buffers.buffers where buffer !== fenceStorage.buffer {
+      device.log.error("drm", "a buffer of \(buffer.size) bytes was not freed by its owner")
+      while buffer.pinCount > 0 { buffer.unpin() }
+      buffer.destroy()
+    }
+    await teardown.run()
+  }
+}
+
+extension Channel {
+  /// Takes the channel from the host; its ring is empty. Kills don't survive suspend.
+  fileprivate func suspend() async {
+    await lock.lock()
+    await stop()
+    lock.unlock()
+  }
+
+  /// Has a channel scheduled again that ``suspend()`` took away; a killed one stays dead.
+  fileprivate func resume() async throws(KernelError) {
+    guard !isKilled else { return }
+    await lock.lock()
+    defer { lock.unlock() }
+    try await start()
+    try await bindObject()
+  }
+}
