@@ -124,7 +124,7 @@ extension FalconCore {
     let value = store[op.d]
     if op.shift == 2 {
       let fitting = address & 1 == 1 ? value & 0xff : value & 0xffff
-      store.setData32(fitting &<< (address & 3) * 8, at: address)
+      store.setData32(fitting &<< ((address & 3) * 8), at: address)
     } else {
       store.setData16((value & 0xff) &<< 8, at: address)
     }

@@ -3,8 +3,11 @@ import Testing
 
 @testable import Falcon
 
-/// Every value of each field of a row, the other fields being drawn, and the limits of 16-bit ones.
-private func words(of row: FalconEncoding, _ random: inout SplitMix64) -> [UInt32] {
+/// Values of each field of a row in steps, the other fields being drawn, and the limits of 16-bit
+/// ones. With step 1 every value of each field is there.
+private func words(
+  of row: FalconEncoding, step: Int, _ random: inout SplitMix64
+) -> [UInt32] {
   let fixed = row.isSized ? row.mask | 0xc0 : row.mask
   let free = ~fixed & FalconInstruction.mask(row.length)
   var list: [UInt32] = [0, free]
@@ -13,7 +16,7 @@ private func words(of row: FalconEncoding, _ random: inout SplitMix64) -> [UInt3
     let others = UInt32(truncatingIfNeeded: random.next())
     list.append((others & ~field | value << shift) & free)
   }
-  for value in UInt32(0)..<256 {
+  for value in stride(from: UInt32(0), to: 256, by: step) {
     add(value, at: 8)
     if row.length > 2 { add(value, at: 16) }
     if row.length > 3 { add(value, at: 24) }
@@ -35,7 +38,9 @@ private func words(of row: FalconEncoding, _ random: inout SplitMix64) -> [UInt3
       // All words of a row, so that each of its instructions has been seen in a few lines of text.
       var source = ""
       var expected: [UInt8] = []
-      for word in words(of: row, &random) {
+      // Sizes differ in one place only: every value is met in one of them, every third in all.
+      let step = size == .b8 ? 1 : 3
+      for word in words(of: row, step: step, &random) {
         let bytes = row.match | UInt32(size.rawValue) << 6 | word
         let outcome = FalconDecoder.decode(word: bytes)
         guard case .instruction(let instruction) = outcome else {
@@ -58,7 +63,7 @@ private func words(of row: FalconEncoding, _ random: inout SplitMix64) -> [UInt3
       }
     }
   }
-  #expect(checked > 100_000, "only \(checked) encodings were checked")
+  #expect(checked > 80_000, "only \(checked) encodings were checked")
 }
 
 @Test func everyFirstThreeBytes_decodeToTheirOwnBytesOrUndefined() {
