@@ -45,6 +45,9 @@ public final class ExhaustiveChoices: Choices {
 
   public let bounds: Bounds
   let seed: UInt64
+  /// Orders are dealt out to shards by their first decisions.
+  static let sharedDecisions = 8
+  private let shard: (index: Int, count: Int)
   var data: SplitMix64
   var path: [Node] = []
   /// The options of all nodes of the path, one after the other.
@@ -60,8 +63,12 @@ public final class ExhaustiveChoices: Choices {
   /// A repeated prefix didn't meet the decisions of its first run: the flow isn't deterministic.
   public private(set) var divergence: Divergence?
 
-  public init(_ bounds: Bounds = Bounds(), seed: UInt64 = 0) {
+  /// - Parameter shard: which part of the orders, from 0, and of how many.
+  public init(
+    _ bounds: Bounds = Bounds(), seed: UInt64 = 0, shard: (index: Int, count: Int) = (0, 1)
+  ) {
     self.bounds = bounds
+    self.shard = shard
     self.seed = seed
     data = .dataDraws(seed: seed)
     log = bounds.pruning == .none ? nil : Footprints()
@@ -77,6 +84,14 @@ public final class ExhaustiveChoices: Choices {
   public var coversBounds: Bool {
     isExhausted && !wasCut && divergence == nil
       && (bounds.pruning != .sleepSets || bounds.preemptions == nil)
+  }
+
+  /// Whether the order just run belongs to this shard; others are run once, to find out.
+  public var isOwnOrder: Bool {
+    if shard.count <= 1 { return true }
+    var hash = DecisionContext()
+    for node in path.prefix(Self.sharedDecisions) { hash.mix(UInt64(options[node.chosen].raw)) }
+    return Int(hash.hash >> 33) % shard.count == shard.index
   }
 
   /// Turns to the next order; false when none is left.
@@ -184,6 +199,7 @@ public final class ExhaustiveChoices: Choices {
       wasCut = true
       node.isFrozen = true
     }
+    if depth >= Self.sharedDecisions && !isOwnOrder { node.isFrozen = true }
     path.append(node)
     depth += 1
     skipSleepers()

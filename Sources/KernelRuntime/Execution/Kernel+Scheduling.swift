@@ -204,20 +204,24 @@ extension Kernel {
   /// Every task that sleeps, with what it sleeps on, in order of creation.
   public func blockedTasks() -> [BlockedTask] {
     liveTasks.compactMap { task in
-      task.waitingFor.map {
-        BlockedTask(
-          name: task.name, reason: $0, holds: task.heldLocks.map(\.lockClass.name), id: task.id,
-          waitsFor: blockers(of: task))
+      guard var reason = task.waitingFor else { return nil }
+      let blockers = blockers(of: task)
+      if case .lock(let lock, _) = reason, let holder = blockers.first {
+        // The lock may have changed hands since the task went to sleep.
+        reason = .lock(lock, owner: holder.name)
       }
+      return BlockedTask(
+        name: task.name, reason: reason, holds: task.heldLocks.map(\.lockClass.name), id: task.id,
+        waitsFor: blockers.map(\.id))
     }
   }
 
   /// The live tasks that hold the lock that `task` sleeps on, or whose end it waits for.
-  private func blockers(of task: KernelTask) -> [Int] {
+  private func blockers(of task: KernelTask) -> [KernelTask] {
     liveTasks.filter { other in
       if let lock = task.waitingLock { return other.heldLocks.contains { $0.instance == lock } }
       return other.joiners.contains { $0 === task }
-    }.map(\.id)
+    }
   }
 }
 

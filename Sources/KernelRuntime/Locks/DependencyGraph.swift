@@ -59,6 +59,21 @@ struct DependencyGraph {
     witnesses[from * Node.limit + to] = witness
   }
 
+  /// The edges between locks that a run has shown; the rules' own and those of fences and reclaim
+  /// are left out.
+  var lockEdges: [(from: String, to: String, witness: String)] {
+    var edges: [(from: String, to: String, witness: String)] = []
+    for from in successors.indices where from >= Node.firstLock {
+      for to in successors.indices where to >= Node.firstLock && has(from, to) {
+        guard let witness = witnesses[from * Node.limit + to], !witness.hasPrefix("rule: ") else {
+          continue
+        }
+        edges.append((names[from], names[to], witness))
+      }
+    }
+    return edges
+  }
+
   /// The shortest way `from -> … -> to`, each step with its witness; nil when there is none.
   func path(_ from: Int, _ to: Int) -> [String]? {
     var previous = [Int](repeating: -1, count: successors.count)

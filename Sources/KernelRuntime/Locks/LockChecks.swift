@@ -35,6 +35,8 @@ public final class LockChecks {
   public private(set) var offences: [LockOffence] = []
   private var instances = 0
   lazy var graph = DependencyGraph.initial
+  /// Which lock was taken while which other was held, by class, with who was first seen to.
+  public var observedOrder: [(from: String, to: String, witness: String)] { graph.lockEdges }
 
   public init() {}
 

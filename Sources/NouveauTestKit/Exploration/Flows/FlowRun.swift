@@ -10,8 +10,6 @@ public final class FlowRun {
   public let trace: Trace
   /// Steps without ``progress()`` after which a run counts as a live-lock.
   public let stepLimit: UInt64
-  private let maps: [ProtocolMap]
-  private let isNarrated: Bool
 
   var offences: [Offence] = []
   var returned: [ReturnedError] = []
@@ -31,9 +29,7 @@ public final class FlowRun {
     self.failures = failures
     self.trace = trace
     self.stepLimit = stepLimit
-    maps = protocols
     coverage = Coverage(protocols)
-    isNarrated = trace.isOn
   }
 
   // MARK: the world
@@ -106,12 +102,11 @@ public final class FlowRun {
   }
 
   /// Says that the run reached something.
-  public func mark(_ name: StaticString) {
-    let mark = Mark(name: name, count: 1)
-    if let index = marks.firstIndex(where: { $0.isSame(mark) }) {
+  public func mark(_ name: String) {
+    if let index = marks.firstIndex(where: { $0.name == name }) {
       marks[index].count += 1
     } else {
-      marks.append(mark)
+      marks.append(Mark(name: name, count: 1))
     }
   }
 

@@ -1,3 +1,4 @@
+import Base
 public import KernelRuntime
 
 /// Runs a flow once, under any choices, and collects what came of it.
@@ -22,6 +23,12 @@ public final class FlowRunner {
     recorder.observer = observer
     let plan = FailurePlan()
     for injection in injections { injection.arm(plan) }
+    var atStrike: [Passage] = []
+    if !injections.isEmpty {
+      plan.observer = { [flow, unowned plan] _, _ in
+        if atStrike.isEmpty { atStrike = Self.passages(flow, plan) }
+      }
+    }
     let run = FlowRun(
       choices: recorder, failures: plan, trace: trace ?? Trace(), stepLimit: stepLimit,
       protocols: flow.protocols)
@@ -35,7 +42,7 @@ public final class FlowRunner {
       run.offend("flow.error", "\(error)")
     }
     run.auditRuntime()
-    return outcome(of: run, seed: seed, trace: trace)
+    return outcome(of: run, seed: seed, trace: trace, atStrike: atStrike)
   }
 
   /// Repeats a run. With `isStrict`, a run that isn't the same has a ``Outcome/divergence``.
@@ -51,15 +58,23 @@ public final class FlowRunner {
   /// The decisions of the last run, and eight bits of what was seen up to each.
   var lastDecisions: ([Decision], [UInt8]) { (recorder.decisions, recorder.checks) }
 
-  private func outcome(of run: FlowRun, seed: UInt64, trace: Trace?) -> Outcome {
+  private static func passages(_ flow: any Flow, _ plan: FailurePlan) -> [Passage] {
     var passages: [Passage] = []
     for point in flow.points {
-      let count = run.failures.passages(of: point)
+      let count = plan.passages(of: point)
       if count > 0 { passages.append(Passage(point: point, count: count)) }
     }
-    return Outcome(
-      offences: run.offences, returned: run.returned, passages: passages,
-      struck: run.failures.rules.map { $0.strikes > 0 }, marks: run.marks, coverage: run.coverage,
+    return passages
+  }
+
+  private func outcome(
+    of run: FlowRun, seed: UInt64, trace: Trace?, atStrike: [Passage]
+  ) -> Outcome {
+    Outcome(
+      offences: run.offences, returned: run.returned,
+      passages: Self.passages(flow, run.failures),
+      struck: run.failures.rules.map { $0.strikes > 0 }, passagesAtFirstStrike: atStrike,
+      marks: run.marks, coverage: run.coverage,
       schedule: recorder.schedule(seed: seed), orderHash: recorder.hash,
       traceHash: trace.map(\.hash) ?? 0,
       steps: run.attached.reduce(0) { $0 + $1.steps })

@@ -25,15 +25,9 @@ public struct ReturnedError: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// A point of interest that a run reached, and how often.
-public struct Mark: Sendable, CustomStringConvertible {
-  public let name: StaticString
+public struct Mark: Hashable, Sendable {
+  public let name: String
   public internal(set) var count: UInt64
-
-  func isSame(_ other: Mark) -> Bool {
-    description == other.description
-  }
-
-  public var description: String { "\(name)" }
 }
 
 /// What came of one run.
@@ -45,6 +39,8 @@ public struct Outcome: Sendable {
   public let passages: [Passage]
   /// The injections that struck at least once, by their index in the run's list.
   public let struck: [Bool]
+  /// The passages of the flow's points when the first injection struck, that one among them.
+  public let passagesAtFirstStrike: [Passage]
   public let marks: [Mark]
   public let coverage: Coverage
   /// The run's choices, complete enough to repeat it.

@@ -1,0 +1,91 @@
+import Base
+import KernelRuntime
+
+/// One failure, or pair of failures, and what came of it.
+public struct SweepRow: Sendable {
+  public enum Verdict: String, Sendable {
+    case passed
+    case failed
+    /// The failure asked for never struck, so that the run says nothing.
+    case invalid
+  }
+
+  public let injections: [Injection]
+  public let verdict: Verdict
+  /// The errors that the flow came back with.
+  public let returned: String
+  public let offences: [Offence]
+  /// Orders run with this failure.
+  public let runs: Int
+  /// Repeats the run; the failing one when an order failed.
+  public let token: ReplayToken
+}
+
+/// What a sweep found.
+public struct SweepReport: Sendable {
+  public let flow: String
+  /// The run without failures.
+  public let baseline: Outcome
+  public internal(set) var rows: [SweepRow] = []
+  /// Pairs that were run.
+  public internal(set) var pairCount = 0
+  /// The bound on pairs was met.
+  public internal(set) var isCutShort = false
+
+  init(flow: String, baseline: Outcome) {
+    self.flow = flow
+    self.baseline = baseline
+  }
+
+  public func count(_ verdict: SweepRow.Verdict) -> Int {
+    rows.count { $0.verdict == verdict }
+  }
+
+  /// Every run, the one without failures too, was clean; none was invalid, and there was at least
+  /// one failure to inject.
+  public var passed: Bool {
+    baseline.offences.isEmpty && !rows.isEmpty && count(.passed) == rows.count && !isCutShort
+  }
+
+  /// The first run that failed or said nothing.
+  public var firstProblem: SweepRow? { rows.first { $0.verdict != .passed } }
+
+  /// The table: point, n, error, what the flow returned, audit.
+  public var table: String {
+    var cells = [["point", "n", "error", "returned", "audit"]]
+    for row in rows {
+      let points = row.injections.map(\.point.name).joined(separator: " + ")
+      let numbers = row.injections.map { "\($0.nth)\($0.persists ? "+" : "")" }
+      let errors = row.injections.map { $0.error?.name ?? "fault" }
+      cells.append([
+        points, numbers.joined(separator: " + "), errors.joined(separator: " + "), row.returned,
+        audit(row),
+      ])
+    }
+    let widths = (0..<4).map { column in cells.map { $0[column].count }.max() ?? 0 }
+    return cells.map { line in
+      var text = ""
+      for column in 0..<4 {
+        let pad = String(repeating: " ", count: widths[column] - line[column].count + 2)
+        text += column == 1 ? pad.dropLast(2) + line[column] + "  " : line[column] + pad
+      }
+      return text + line[4] + "\n"
+    }.joined()
+  }
+
+  private func audit(_ row: SweepRow) -> String {
+    switch row.verdict {
+    case .passed: "clean"
+    case .invalid: "INVALID: the failure never struck"
+    case .failed: "FAILED: " + row.offences.map(\.description).joined(separator: "; ")
+    }
+  }
+
+  /// One line for a log.
+  public var summary: String {
+    "\(flow): \(rows.count) failures (\(pairCount) pairs) at \(baseline.passages.count) points: "
+      + "\(count(.passed)) passed, \(count(.failed)) failed, \(count(.invalid)) invalid"
+      + (isCutShort ? ", cut short at the bound on pairs" : "")
+      + (baseline.offences.isEmpty ? "" : "; without any failure: \(baseline.offences)")
+  }
+}
