@@ -17,5 +17,5 @@ public struct RunOptions: Sendable {
 /// What a run tells while it goes on.
 public enum RunProgress: Sendable {
   case began(Step)
-  case ended(Step, Outcome)
+  case ended(Step, StepOutcome)
 }

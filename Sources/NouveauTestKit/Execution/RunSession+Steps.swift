@@ -13,7 +13,7 @@ extension RunSession {
   private func run(_ step: Step) async {
     stepCount += 1
     observer?(.began(step))
-    var outcome = Outcome.success
+    var outcome = StepOutcome.success
     do throws(OperationFailure) {
       try await perform(step)
     } catch {

@@ -4,9 +4,9 @@ public import KernelRuntime
 /// What an operation of a target failed with.
 public struct OperationFailure: Error, Hashable, Sendable, CustomStringConvertible {
   /// Never `.success`.
-  public let outcome: Outcome
+  public let outcome: StepOutcome
 
-  public init(_ outcome: Outcome) {
+  public init(_ outcome: StepOutcome) {
     invariant(outcome != .success, "an operation failed with success")
     self.outcome = outcome
   }

@@ -78,7 +78,7 @@ public enum ReadCheck: Hashable, Sendable {
 }
 
 /// What an operation came back with.
-public enum Outcome: Hashable, Sendable, CustomStringConvertible {
+public enum StepOutcome: Hashable, Sendable, CustomStringConvertible {
   case success
   /// SIGSEGV or SIGBUS of a CPU access, with what the access says of it.
   case signal(Signal, detail: String)
@@ -118,7 +118,7 @@ public enum OutcomePattern: Hashable, Sendable, CustomStringConvertible {
   /// By the name that scenarios use: `none`, `SIGBUS`, `EIO`.
   case named(String)
 
-  public func matches(_ outcome: Outcome) -> Bool {
+  public func matches(_ outcome: StepOutcome) -> Bool {
     switch self {
     case .any: true
     case .named(let name): outcome.name == name

@@ -93,7 +93,7 @@ enum YAMLSource {
   }
 
   private static func diagnostic(_ error: YamlError, _ file: String) -> ScenarioDiagnostic {
-    func at(_ mark: Mark) -> SourceMark {
+    func at(_ mark: Yams.Mark) -> SourceMark {
       SourceMark(file: file, line: max(1, mark.line), column: max(1, mark.column))
     }
     let top = SourceMark(file: file, line: 1, column: 1)
