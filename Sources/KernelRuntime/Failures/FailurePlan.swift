@@ -79,6 +79,17 @@ public final class FailurePlan {
     return armed & (1 << UInt64(point.slot)) != 0 && strike(point) != nil
   }
 
+  /// Whether no rule is armed, so that no passage fails.
+  ///
+  /// A loop over pages may then count its passages at once with ``pass(_:times:)``.
+  public var isQuiet: Bool { armed == 0 }
+
+  /// Counts passages of a point while the plan is quiet.
+  public func pass(_ point: InjectionPoint, times: Int) {
+    invariant(isQuiet, "passages of \(point.name) counted at once while a rule is armed")
+    passages[point.slot] &+= UInt64(times)
+  }
+
   private func strike(_ point: InjectionPoint) -> Rule? {
     for index in rules.indices where rules[index].point == point {
       let rule = rules[index]

@@ -2,26 +2,37 @@ public import Base
 
 /// A place that can fail in the kernel or the device, and so fails here on request.
 public struct InjectionPoint: Hashable, Sendable {
-  /// As written in scenarios and reports, such as `mm.page_alloc`.
-  public let name: String
-  /// The errors that the place can give; the first is the usual one. Empty for a device fault that
-  /// is no error code, such as a lost interrupt.
-  public let errors: [KernelError]
-  /// One line for tables and help.
-  public let summary: String
+  // Trivial fields only: a point is passed once or more for every page that migrates, and copying
+  // strings and arrays there would cost more than the page's whole bookkeeping.
+  private let nameText: StaticString
+  private let summaryText: StaticString
+  private let usualError: KernelError?
+  private let otherError: KernelError?
   let slot: Int
 
+  /// As written in scenarios and reports, such as `mm.page_alloc`.
+  public var name: String { "\(nameText)" }
+  /// The errors that the place can give; the first is the usual one. Empty for a device fault that
+  /// is no error code, such as a lost interrupt.
+  public var errors: [KernelError] { [usualError, otherError].compactMap(\.self) }
+  /// One line for tables and help.
+  public var summary: String { "\(summaryText)" }
+
   /// Slots 0..<48 belong to the table below; a driver of somebody else's uses ``custom``.
-  private init(_ slot: Int, _ name: String, _ errors: [KernelError], _ summary: String) {
+  private init(
+    _ slot: Int, _ name: StaticString, _ errors: [KernelError], _ summary: StaticString
+  ) {
+    invariant(errors.count <= 2, "injection point \(name) lists more than two errors")
     self.slot = slot
-    self.name = name
-    self.errors = errors
-    self.summary = summary
+    nameText = name
+    summaryText = summary
+    usualError = errors.first
+    otherError = errors.dropFirst().first
   }
 
   /// A point of one's own; `index` is 0..<16 and distinguishes the points of one driver.
   public static func custom(
-    _ index: Int, _ name: String, _ errors: [KernelError], _ summary: String
+    _ index: Int, _ name: StaticString, _ errors: [KernelError], _ summary: StaticString
   ) -> InjectionPoint {
     invariant((0..<16).contains(index), "custom injection point \(index) is not in 0..<16")
     return InjectionPoint(48 + index, name, errors, summary)

@@ -1,0 +1,141 @@
+/// The result of one check, as the writers print it and shards exchange it.
+public struct CheckResult: Hashable, Sendable, Codable {
+  public enum Status: String, Sendable, Codable, CaseIterable {
+    case passed
+    /// Left out, with a reason; never counted as passed.
+    case skipped
+    /// It ran but says nothing, as a failure that never struck.
+    case invalid
+    case failed
+  }
+
+  /// Groups checks: a scenario, a flow.
+  public var suite: String
+  public var name: String
+  public var status: Status
+  /// Why; one line.
+  public var message = ""
+  /// More lines: a table, a trace.
+  public var detail = ""
+  /// Repeats the run that failed.
+  public var token: String?
+  /// The command that repeats it.
+  public var command: String?
+  /// Runs that the check is made of.
+  public var runs = 1
+  /// Counts and settings, in order.
+  public var properties: [Property] = []
+
+  public struct Property: Hashable, Sendable, Codable {
+    public var name: String
+    public var value: String
+
+    public init(_ name: String, _ value: String) {
+      self.name = name
+      self.value = value
+    }
+  }
+
+  public init(suite: String, name: String, status: Status, message: String = "") {
+    self.suite = suite
+    self.name = name
+    self.status = status
+    self.message = message
+  }
+}
+
+/// The results of one job.
+public struct ResultSet: Hashable, Sendable, Codable {
+  /// Of this form of the file.
+  public static let formatVersion = 1
+  public private(set) var version = ResultSet.formatVersion
+  /// The parts of the work that were done, as `k/n`.
+  public var shards: [String]
+  public var results: [CheckResult]
+
+  public init(_ results: [CheckResult] = [], shard: Shard = .whole) {
+    self.results = results
+    shards = [shard.description]
+  }
+
+  public func count(_ status: CheckResult.Status) -> Int { results.count { $0.status == status } }
+
+  /// Nothing failed, nothing was invalid, and something passed.
+  public var passed: Bool {
+    count(.failed) == 0 && count(.invalid) == 0 && count(.passed) > 0
+  }
+
+  /// The exit status of a command that printed this: 0 or 1.
+  public var exitStatus: Int32 { passed ? 0 : 1 }
+
+  /// The names of the suites, in order of their first result.
+  var suites: [String] {
+    var names: [String] = []
+    for result in results where !names.contains(result.suite) { names.append(result.suite) }
+    return names
+  }
+
+  public var summary: String {
+    "\(count(.passed)) passed, \(count(.failed)) failed, \(count(.invalid)) invalid, "
+      + "\(count(.skipped)) skipped"
+  }
+}
+
+extension CheckResult {
+  /// The result of an exploration.
+  ///
+  /// - Parameter command: what repeats a token, with the token at its end.
+  public init(_ report: ExplorationReport, command: (ReplayToken) -> String) {
+    self.init(
+      suite: report.flow, name: "orders \(report.plan.strategy.name)",
+      status: report.passed ? .passed : report.findings.isEmpty ? .invalid : .failed,
+      message: report.passed ? "" : report.summary)
+    runs = report.schedules
+    properties = [
+      Property("strategy", report.plan.strategy.name),
+      Property("seed", String(report.plan.seed)),
+      Property("orders", String(report.distinctOrders)),
+    ]
+    if report.plan.injections.isEmpty == false {
+      properties.append(
+        Property("failures", report.plan.injections.map(\.description).joined(separator: ",")))
+    }
+    if let finding = report.findings.first {
+      token = finding.best.description
+      self.command = command(finding.best)
+    }
+  }
+
+  /// The results of a sweep, one for each failure.
+  public static func results(
+    _ report: SweepReport, command: (ReplayToken) -> String
+  ) -> [CheckResult] {
+    var results: [CheckResult] = []
+    if !report.baseline.offences.isEmpty || report.rows.isEmpty {
+      results.append(
+        CheckResult(
+          suite: report.flow, name: "without failures",
+          status: report.baseline.offences.isEmpty ? .invalid : .failed,
+          message: report.baseline.offences.isEmpty
+            ? "no injection point was passed" : report.baseline.offences[0].description))
+    }
+    for row in report.rows {
+      var result = CheckResult(
+        suite: report.flow, name: row.injections.map(\.description).joined(separator: ","),
+        status: row.verdict == .passed ? .passed : row.verdict == .failed ? .failed : .invalid)
+      result.runs = row.runs
+      result.properties = [Property("returned", row.returned)]
+      switch row.verdict {
+      case .passed: break
+      case .invalid: result.message = "the failure never struck"
+      case .failed: result.message = row.offences.map(\.description).joined(separator: "; ")
+      }
+      if row.verdict != .passed {
+        result.token = row.token.description
+        result.command = command(row.token)
+      }
+      results.append(result)
+    }
+    return results
+  }
+}
