@@ -30,6 +30,7 @@ public final class MemoryManager {
   public let devicePages: PFNRange
 
   let metadata: MappedMemory
+  let failures: FailurePlan
   let pages: FlatView<PageRecord>
   let frames: FrameAllocator
   let lru: LRUList
@@ -39,8 +40,11 @@ public final class MemoryManager {
   var pageWaiters: [WaitQueue?] = []
   /// The processes that have not exited, in order of creation.
   public internal(set) var addressSpaces: [AddressSpace] = []
+  // Internal storage behind a public getter: then the compiler proves the hot paths' accesses to be
+  // exclusive, instead of checking each at run time.
+  var tally = MachineCounters()
   /// Page-lock waits, drains and other counts of the whole machine.
-  public internal(set) var counters = MachineCounters()
+  public var counters: MachineCounters { tally }
 
   /// The shared page of zeroes (`ZERO_PAGE(0)`).
   public static let zeroPage = PFN(0)
@@ -49,6 +53,7 @@ public final class MemoryManager {
   public init(_ kernel: Kernel, _ configuration: MemoryConfiguration) throws(KernelError) {
     guard configuration.ramBytes > 0, configuration.cpus > 0 else { throw .EINVAL }
     self.kernel = kernel
+    failures = kernel.failures
     self.configuration = configuration
     ram = try MappedMemory(count: configuration.ramBytes)
     let systemPages = ram.count >> PageSize.shift

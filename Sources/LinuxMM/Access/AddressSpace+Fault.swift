@@ -25,7 +25,7 @@ extension AddressSpace {
       // in a report and not in a hang.
       await kernel.yield()
     case .failed(let error):
-      counters.failedFaults += 1
+      tally.failedFaults += 1
       let (signal, errno) = error.traceNumbers
       kernel.trace.record(.cpuFaultFailed, address.rawValue, signal, errno)
       throw error
@@ -76,7 +76,7 @@ extension AddressSpace {
   ) async -> FaultStep {
     if isUnstable { return .failed(.sigbus(address, .EFAULT)) }
     if vma.flags.contains(.userfaultMissing) { return .failed(.sigbus(address, .EFAULT)) }
-    counters.minorFaults += 1
+    tally.minorFaults += 1
     if !write {
       manager.tables.entries[slot] = .zeroPage
       return .done
@@ -114,10 +114,10 @@ extension AddressSpace {
     if expected.isPresent { flushTranslations(pages: 1) }
     entries[slot] = .present(pfn, Bit.write | Bit.dirty | Bit.young | Bit.softDirty)
     if expected.isPresent && !expected.isZeroPage {
-      counters.copiesOnWrite += 1
+      tally.copiesOnWrite += 1
       manager.removeMapping(expected.frame.index)
     } else {
-      counters.residentPages += 1
+      tally.residentPages += 1
     }
     return .done
   }
@@ -128,7 +128,7 @@ extension AddressSpace {
     _ vma: VMA, _ address: VirtualAddress, _ slot: Int, _ entry: PageTableEntry
   ) async -> FaultStep {
     typealias Bit = PageTableEntry.Bit
-    counters.minorFaults += 1
+    tally.minorFaults += 1
     // Another task's fault may have been first.
     if entry.has(Bit.write) { return .done }
     if entry.isZeroPage {
@@ -170,8 +170,8 @@ extension AddressSpace {
   func waitForMigration(
     _ slot: Int, _ entry: PageTableEntry, _ address: VirtualAddress
   ) async {
-    counters.migrationWaits += 1
-    manager.counters.migrationEntryWaits += 1
+    tally.migrationWaits += 1
+    manager.tally.migrationEntryWaits += 1
     let began = kernel.now
     let entries = manager.tables.entries
     await manager.waitUnlocked(entry.frame) { entries[slot] != entry }
@@ -192,7 +192,7 @@ extension AddressSpace {
       return .done
     }
     manager.get(pfn)
-    counters.deviceFaults += 1
+    tally.deviceFaults += 1
     guard let pagemap = manager.devices.byNumber[Int(manager.pages[pfn.index].extra)] else {
       invariantFailed("\(entry) names a page without a pagemap")
     }

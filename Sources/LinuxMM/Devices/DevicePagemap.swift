@@ -83,8 +83,9 @@ public final class DevicePagemap {
   var state = State.unmapped
   /// Its number in the page records while mapped; 0 otherwise.
   var number: UInt32 = 0
+  var uses = 0
   /// Pages in use, plus lookups in progress (`pgmap->ref`).
-  public internal(set) var references = 0
+  public var references: Int { uses }
   /// Wakes the unmapping task when the last reference goes; made anew at each mapping (G04).
   var drained: WaitQueue?
 

@@ -43,7 +43,7 @@ extension MemoryManager {
     guard !devices.hasPagemap(in: range) else { throw .ENOMEM }
     try kernel.failures.check(.memremap)
     devices.insert(pagemap)
-    pagemap.references = 0
+    pagemap.uses = 0
     pagemap.drained = WaitQueue(kernel, "unmapping of pagemap \(range)")
     pagemap.state = .live
     kernel.trace.record(.memremap, range.start.rawValue, UInt64(range.count))
@@ -58,7 +58,7 @@ extension MemoryManager {
     invariant(pagemap.state == .live, "memunmap of a pagemap that is not mapped")
     pagemap.state = .dying
     if let drained = pagemap.drained {
-      await drained.wait { pagemap.references == 0 }
+      await drained.wait { pagemap.uses == 0 }
     }
     kernel.trace.record(.memunmap, pagemap.range.start.rawValue, UInt64(pagemap.range.count))
     devices.remove(pagemap)
@@ -87,15 +87,19 @@ extension MemoryManager {
   /// other pages and once unmapping has begun (`get_dev_pagemap`, G01).
   public func getPagemap(_ pfn: PFN) -> DevicePagemap? {
     guard let pagemap = devices.pagemap(of: pfn), pagemap.state == .live else { return nil }
-    pagemap.references += 1
+    pagemap.uses += 1
     return pagemap
   }
 
   /// Drops a reference of ``getPagemap(_:)`` (`put_dev_pagemap`).
   public func putPagemap(_ pagemap: DevicePagemap) {
-    invariant(pagemap.references > 0, "put of pagemap \(pagemap.range) without a reference")
-    pagemap.references -= 1
-    if pagemap.references == 0 && pagemap.state == .dying { pagemap.drained?.wakeAll() }
+    dropUses(of: pagemap, 1)
+  }
+
+  func dropUses(of pagemap: DevicePagemap, _ count: Int) {
+    invariant(pagemap.uses >= count, "put of pagemap \(pagemap.range) without a reference")
+    pagemap.uses -= count
+    if pagemap.uses == 0 && pagemap.state == .dying { pagemap.drained?.wakeAll() }
   }
 
   /// The pagemap that covers the page, mapped or being unmapped; nil for RAM.
@@ -136,27 +140,66 @@ extension MemoryManager {
     invariant(
       record.references == 0 && record.flags.subtracting(.free).isEmpty && record.mappings == 0,
       "device page \(pfn) handed out while in use")
-    pagemap.references += 1
+    pagemap.uses += 1
     pages[pfn.index] = PageRecord(
       flags: [.device, .devicePrivate, .locked, .uptodate], references: 1, mappings: 0,
       extra: pagemap.number, anonymous: .none, links: record.links)
-    counters.devicePageInits += 1
+    tally.devicePageInits += 1
     kernel.trace.record(.devicePageInit, pfn.rawValue)
   }
 
-  /// The last reference went: the driver gets the page back in a clean state (R37, R39, M17), and
-  /// only then does the pagemap lose its reference (G05).
+  /// The last reference went: the driver gets the page back.
   func releaseDevicePage(_ pfn: Int) {
+    var releaser = DevicePageReleaser(self)
+    releaser.release(pfn)
+    releaser.finish()
+  }
+}
+
+/// Gives device pages back to their drivers, neighbours of one pagemap at little cost each.
+struct DevicePageReleaser {
+  private let manager: MemoryManager
+  private let pages: FlatView<PageRecord>
+  private let isTraced: Bool
+  private var pagemap: DevicePagemap?
+  private var operations: (any DevicePagemapOperations)?
+  private var number: UInt32 = 0
+  /// Pages of `pagemap` given back so far.
+  private var count = 0
+
+  init(_ manager: MemoryManager) {
+    self.manager = manager
+    pages = manager.pages
+    isTraced = manager.kernel.trace.isOn
+  }
+
+  /// Gives one page back, in a clean state (R37, R39, M17).
+  mutating func release(_ pfn: Int) {
     let record = pages[pfn]
-    guard let pagemap = devices.byNumber[Int(record.extra)] else {
-      invariantFailed("device page \(pfn) without a pagemap")
-    }
+    if record.extra != number { turn(to: record.extra, pfn) }
     pages[pfn] = PageRecord(
       flags: .free, references: 0, mappings: 0, extra: record.extra, anonymous: .none,
       links: record.links)
-    counters.devicePageFrees += 1
-    kernel.trace.record(.devicePageFree, UInt64(pfn))
-    pagemap.operations.pageFree(PFN(UInt64(pfn)))
-    putPagemap(pagemap)
+    if isTraced { manager.kernel.trace.record(.devicePageFree, UInt64(pfn)) }
+    count += 1
+    operations?.pageFree(PFN(UInt64(pfn)))
+  }
+
+  private mutating func turn(to next: UInt32, _ pfn: Int) {
+    finish()
+    guard let map = manager.devices.byNumber[Int(next)] else {
+      invariantFailed("device page \(pfn) without a pagemap")
+    }
+    number = next
+    pagemap = map
+    operations = map.operations
+  }
+
+  /// Drops the pages' references of their pagemap, only after the driver's callbacks (G05).
+  mutating func finish() {
+    guard let pagemap, count > 0 else { return }
+    manager.tally.devicePageFrees &+= UInt64(truncatingIfNeeded: count)
+    manager.dropUses(of: pagemap, count)
+    count = 0
   }
 }

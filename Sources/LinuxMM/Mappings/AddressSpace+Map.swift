@@ -98,7 +98,7 @@ extension AddressSpace {
     invalidateEnd(event)
     forget(0..<mappings.count)
     manager.tables.give(root)
-    counters.pageTables -= 1
+    tally.pageTables -= 1
     root = 0
     mmapLock.unlock()
     manager.addressSpaces.removeAll { $0 === self }

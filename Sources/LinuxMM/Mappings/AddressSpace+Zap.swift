@@ -27,7 +27,7 @@ extension AddressSpace {
   private func zap(_ entry: PageTableEntry) {
     guard let kind = entry.kind else {
       if entry.isZeroPage { return }
-      counters.residentPages -= 1
+      tally.residentPages -= 1
       if entry.isDirty { manager.pages[entry.frame.index].flags.insert(.dirty) }
       manager.removeMapping(entry.frame.index)
       return
@@ -35,14 +35,14 @@ extension AddressSpace {
     switch kind {
     case .deviceRead, .deviceWrite:
       // R46: an ordinary page in all accounts.
-      counters.residentPages -= 1
-      counters.devicePages -= 1
+      tally.residentPages -= 1
+      tally.devicePages -= 1
       manager.removeMapping(entry.frame.index)
     case .migrationRead, .migrationReadExclusive, .migrationWrite:
       // The migration holds the page's reference; finalize finds the entry gone.
-      counters.residentPages -= 1
+      tally.residentPages -= 1
     case .exclusiveRead, .exclusiveWrite:
-      counters.residentPages -= 1
+      tally.residentPages -= 1
       manager.removeMapping(entry.frame.index)
     case .swap, .poison, .marker:
       break

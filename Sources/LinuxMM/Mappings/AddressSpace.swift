@@ -12,8 +12,9 @@ public final class AddressSpace {
   var root: Int
   /// The mappings, by address; none overlap and none are empty.
   public internal(set) var mappings: [VMA] = []
+  var tally = AddressSpaceCounters()
   /// Counts of this process.
-  public internal(set) var counters = AddressSpaceCounters()
+  public var counters: AddressSpaceCounters { tally }
   let notifiers: NotifierSubscriptions
   /// Set once ``exit()`` has begun.
   public internal(set) var isExiting = false
@@ -27,7 +28,7 @@ public final class AddressSpace {
     kernel = manager.kernel
     mmapLock = ReadWriteLock(manager.kernel, .mmap)
     notifiers = NotifierSubscriptions(manager.kernel)
-    counters.pageTables = 1
+    tally.pageTables = 1
   }
 
   /// The index of the first mapping that ends above `address`.

@@ -89,9 +89,10 @@ extension AddressSpace {
       index += count
       address = end
     }
+    collector.countPassages()
     buffers.collected = collector.collected
-    counters.devicePages -= collector.deviceEntries
-    manager.counters.migrationsCollected += UInt64(collector.taken)
+    tally.devicePages -= collector.deviceEntries
+    manager.tally.migrationsCollected += UInt64(collector.taken)
     return collector.pending > 0
   }
 }
@@ -103,6 +104,8 @@ private struct PageCollector {
   private let pages: FlatView<PageRecord>
   private let lru: LRUList
   private let failures: FailurePlan
+  /// Whether no failure is armed, so that passages are counted at the end.
+  private let isQuiet: Bool
   private let devices: [DevicePagemap?]
   private let owner: PagemapOwner?
   private let takesSystem: Bool
@@ -127,6 +130,7 @@ private struct PageCollector {
     pages = manager.pages
     lru = manager.lru
     failures = manager.kernel.failures
+    isQuiet = failures.isQuiet
     devices = manager.devices.byNumber
     owner = request.owner
     takesSystem = request.select.contains(.system)
@@ -183,7 +187,7 @@ private struct PageCollector {
     guard !flags.contains(.locked) || isFaultPage,
       pages[pfn].references <= allowed + (batched ? 1 : 0), pages[pfn].anonymous != .none
     else { return .empty }
-    if Self.strikes(failures) { return .empty }
+    if !isQuiet && strikes() { return .empty }
 
     let isWritable =
       isPresent
@@ -218,10 +222,15 @@ private struct PageCollector {
   }
 
   /// Whether an injected failure keeps this page from being locked or isolated.
-  @inline(__always)
-  private static func strikes(_ failures: FailurePlan) -> Bool {
-    if failures.fires(.pageLock) { return true }
-    return failures.fires(.migrateCollect)
+  private func strikes() -> Bool {
+    failures.fires(.pageLock) || failures.fires(.migrateCollect)
+  }
+
+  /// Counts the passages of the injection points that were not counted one by one.
+  func countPassages() {
+    guard isQuiet else { return }
+    failures.pass(.pageLock, times: taken)
+    failures.pass(.migrateCollect, times: taken)
   }
 }
 

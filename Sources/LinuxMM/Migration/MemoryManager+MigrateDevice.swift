@@ -33,7 +33,7 @@ extension MemoryManager {
     buffers.collected = taken
     kernel.trace.record(.migrateSetup, range.start.rawValue, UInt64(range.count))
     if taken > 0 { await unmapPending(buffers) }
-    counters.migrationsCollected &+= UInt64(truncatingIfNeeded: buffers.collected)
+    tally.migrationsCollected &+= UInt64(truncatingIfNeeded: buffers.collected)
     kernel.trace.record(
       .migrateCollect, range.start.rawValue, UInt64(range.count), UInt64(buffers.collected))
     return CollectedPages(buffers)

@@ -86,7 +86,7 @@ extension MemoryManager {
       space.flushTranslations(pages: 1)
       if entry.isDirty { pages[pfn].flags.insert(.dirty) }
     } else {
-      space.counters.devicePages -= 1
+      space.tally.devicePages -= 1
     }
     tables.entries[slot] = .absent(
       kind, entry.frame, entry.rawValue & (Bit.software | Bit.young | Bit.dirty))
@@ -107,7 +107,7 @@ extension MemoryManager {
     let entry = tables.entries[slot]
     guard entry.isMigration, entry.frame.index == pfn else { return }
     if entry.kind != .migrationRead { pages[winner].flags.insert(.exclusive) }
-    if winner >= frames.limit { vma.space.counters.devicePages += 1 }
+    if winner >= frames.limit { vma.space.tally.devicePages += 1 }
     tables.entries[slot] = entry.arrived(
       at: winner, isDevice: winner >= frames.limit,
       isDirty: pages[winner].flags.contains(.dirty), vma.protection)

@@ -51,6 +51,7 @@ extension MigrationBuffers {
   ) -> (any: Bool, first: Int) {
     let pages = manager.pages
     let failures = manager.kernel.failures
+    let isQuiet = failures.isQuiet
     let faultPage = faultPage?.index ?? -1
     var firstHole = -1
     var moved = 0
@@ -68,7 +69,7 @@ extension MigrationBuffers {
         continue
       }
       let expected: Int32 = old == faultPage ? 2 : 1
-      if pages[old].references != expected || failures.fires(.migrateCommit) {
+      if pages[old].references != expected || (!isQuiet && failures.fires(.migrateCommit)) {
         arrays[source: place] = source.refused
         continue
       }
@@ -76,7 +77,8 @@ extension MigrationBuffers {
       pages[new].flags.formUnion(pages[old].flags.intersection(.migrating))
       moved += 1
     }
-    manager.counters.migrationsCommitted &+= UInt64(truncatingIfNeeded: moved)
+    if isQuiet { failures.pass(.migrateCommit, times: moved) }
+    manager.tally.migrationsCommitted &+= UInt64(truncatingIfNeeded: moved)
     return (firstHole >= 0, firstHole)
   }
 
@@ -138,6 +140,7 @@ private struct HoleFiller {
   private let pages: FlatView<PageRecord>
   private let entries: FlatView<PageTableEntry>
   private let failures: FailurePlan
+  private let isQuiet: Bool
   private let cpu: Int
   /// The leaf table in work and the first address past it.
   private var table = 0
@@ -153,13 +156,14 @@ private struct HoleFiller {
     pages = manager.pages
     entries = manager.tables.entries
     failures = manager.kernel.failures
+    isQuiet = failures.isQuiet
     cpu = manager.currentCPU
   }
 
   /// False when the place isn't empty any more (R29), or its table can't be had.
   mutating func fill(_ address: VirtualAddress, with new: Int) -> Bool {
     typealias Bit = PageTableEntry.Bit
-    guard vma.isAnonymous, !failures.fires(.migrateCommit) else { return false }
+    guard vma.isAnonymous, isQuiet || !failures.fires(.migrateCommit) else { return false }
     if address >= tableEnd {
       guard let made = try? space.makeLeafTable(address) else { return false }
       table = made
@@ -193,9 +197,10 @@ private struct HoleFiller {
 
   /// Brings the counts up to date.
   func finish() {
-    space.counters.residentPages += resident
-    space.counters.devicePages += onDevice
-    manager.counters.migrationsCommitted &+= UInt64(truncatingIfNeeded: resident)
+    if isQuiet { failures.pass(.migrateCommit, times: resident) }
+    space.tally.residentPages += resident
+    space.tally.devicePages += onDevice
+    manager.tally.migrationsCommitted &+= UInt64(truncatingIfNeeded: resident)
     if flushed > 0 { space.flushTranslations(pages: flushed) }
   }
 }

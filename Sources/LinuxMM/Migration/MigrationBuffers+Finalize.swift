@@ -52,6 +52,7 @@ extension MigrationBuffers {
     let cpu = manager.currentCPU
     let faultPage = faultPage?.index ?? -1
     let protection = vma?.protection ?? []
+    var releaser = DevicePageReleaser(manager)
     var onDevice = 0
     for place in places {
       let source = arrays[source: place]
@@ -87,10 +88,19 @@ extension MigrationBuffers {
           if isDevice { onDevice += 1 }
         }
       }
-      if old == faultPage { manager.drop(old) } else { manager.unlockAndDrop(old) }
+      if old != faultPage { manager.unlock(index: old) }
+      if old >= limit && pages[old].references == 1 {
+        invariant(
+          pages[old].mappings == 0 && !pages[old].flags.contains(.locked),
+          "device page \(old) freed while locked or mapped")
+        releaser.release(old)
+      } else {
+        manager.drop(old)
+      }
       if winner != old { manager.unlockAndDrop(winner) }
     }
-    if let vma { vma.space.counters.devicePages += onDevice }
+    releaser.finish()
+    if let vma { vma.space.tally.devicePages += onDevice }
   }
 }
 

@@ -42,7 +42,7 @@ extension AddressSpace {
       }
       try kernel.failures.check(.pageTableAlloc)
       guard let made = tables.take() else { throw .ENOMEM }
-      counters.pageTables += 1
+      tally.pageTables += 1
       tables.entries[slot] = .present(PFN(UInt64(made)), 0)
       table = made
     }
@@ -113,7 +113,7 @@ extension AddressSpace {
       if bounds.lowerBound <= start && start + span <= bounds.upperBound {
         tables.entries[slot] = .none
         tables.give(next)
-        counters.pageTables -= 1
+        tally.pageTables -= 1
       }
     }
   }
@@ -123,7 +123,7 @@ extension AddressSpace {
   /// LOCKING: before the page-table lock is dropped (R26, M02).
   @inline(__always)
   func flushTranslations(pages: Int) {
-    counters.tlbFlushes &+= 1
-    counters.tlbFlushedPages &+= UInt64(truncatingIfNeeded: pages)
+    tally.tlbFlushes &+= 1
+    tally.tlbFlushedPages &+= UInt64(truncatingIfNeeded: pages)
   }
 }

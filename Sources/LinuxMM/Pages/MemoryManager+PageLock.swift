@@ -23,7 +23,7 @@ extension MemoryManager {
     await kernel.point()
     invariant(pages[pfn.index].references > 0, "lock of page \(pfn) without a reference")
     if tryLock(pfn) { return }
-    counters.pageLockWaits += 1
+    tally.pageLockWaits += 1
     _ = await waiters(of: pfn).wait(timeout: .max, for: .pageLock(pfn: pfn.rawValue)) {
       if tryLock(pfn) { return true }
       pages[pfn.index].flags.insert(.waiters)

@@ -6,7 +6,7 @@ extension MemoryManager {
   ///
   /// `ENOMEM` when RAM is full or the point `mm.page_alloc` strikes.
   public func allocatePage() throws(KernelError) -> PFN {
-    try kernel.failures.check(.pageAlloc)
+    try failures.check(.pageAlloc)
     guard let pfn = frames.take() else { throw .ENOMEM }
     return PFN(UInt64(pfn))
   }
@@ -75,7 +75,7 @@ extension MemoryManager {
   /// Moves every CPU's new pages to the LRU; sleeps for the other CPUs (`lru_add_drain_all`).
   public func drainLRUOfAllCPUs() async {
     await kernel.point()
-    counters.fullDrains += 1
+    tally.fullDrains += 1
     lru.drainAll()
   }
 }
