@@ -30,7 +30,11 @@ public struct MachinePlan: Hashable, Sendable {
   public var ramBytes: UInt64 = 64 << 20
   public var vramBytes: UInt64 = 64 << 20
   /// The fault-around policy by its name in the schema.
-  public var policy = "single-page"
+  public var policy = "single"
+  /// Pages of one batch; nil for the driver's own choice.
+  public var batchPages: Int?
+  /// Empty chunks that are not given back unasked; nil for the driver's own choice.
+  public var keptChunks: Int?
   public var seed: UInt64 = 0
   public var isRealTime = false
   public var order = Order.fifo

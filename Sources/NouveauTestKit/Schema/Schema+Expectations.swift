@@ -24,7 +24,7 @@ extension Schema {
           example: "{buffer: {P0..P3: device, P4: ram}}", "Where each page lies."),
         SchemaKey(
           "counters", .table(key: .choice(counters), value: .comparison),
-          example: "{pages-to-device: 16, copies: \">= 16\"}", "Counters of the machine."),
+          example: "{pages-to-device: 16, launches: \">= 1\"}", "Counters of the machine."),
         SchemaKey(
           "errors",
           .either(

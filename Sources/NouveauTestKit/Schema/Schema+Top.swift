@@ -44,7 +44,7 @@ extension Schema {
           profile: gp100
           ram: 32 MiB
           vram: 64 MiB
-          policy: single-page
+          policy: single
           seed: 7
           mode: simulated
           order: fifo
@@ -63,11 +63,19 @@ extension Schema {
         SchemaKey(
           "policy",
           .choice([
-            SchemaChoice("single-page", "a CPU fault brings back the page it hit, as in Linux"),
-            SchemaChoice("fault-around-16", "and its neighbours in the aligned block of 16 pages"),
-            SchemaChoice("fault-around-512", "and its neighbours in the aligned block of 2 MiB"),
-          ]), fallback: "single-page", example: "fault-around-16",
-          "How much a CPU fault on a device page brings back."),
+            SchemaChoice("single", "the page that was hit, as nouveau does"),
+            SchemaChoice("block-4", "the aligned block of 4 pages"),
+            SchemaChoice("block-16", "the aligned block of 16 pages"),
+            SchemaChoice("block-64", "the aligned block of 64 pages"),
+            SchemaChoice("block-512", "the aligned block of 2 MiB"),
+          ]), fallback: "single", example: "block-16",
+          "How much a CPU fault on a device page brings back, cut to the mapping."),
+        SchemaKey(
+          "batch", .integer(1...512), fallback: "the driver's own", example: "128",
+          "Pages of one batch of a bulk migration; nouveau's is 128."),
+        SchemaKey(
+          "kept-chunks", .integer(0...64), fallback: "the driver's own", example: "0",
+          "Empty chunks that are not given back unasked."),
         SchemaKey(
           "seed", .integer(0...UInt64.max), fallback: "0", example: "7",
           "Seeds random order and model draws; `--seed` on the command line overrides it."),

@@ -55,18 +55,20 @@ extension Schema {
   /// Counters that a scenario can expect something of.
   static let counters = [
     SchemaChoice("pages-to-device", "pages that migrated to the device since the start"),
-    SchemaChoice("pages-to-ram", "pages that migrated back to system memory since the start"),
-    SchemaChoice("device-faults", "CPU faults on device pages since the start"),
+    SchemaChoice("pages-to-ram", "pages that came back by faults and evictions since the start"),
+    SchemaChoice("device-faults", "CPU faults that the driver was asked to serve since the start"),
+    SchemaChoice("failed-faults", "of these, those that ended in SIGBUS"),
     SchemaChoice("minor-faults", "CPU faults served without a device, since the start"),
-    SchemaChoice("migrations", "calls of migrate_vma_setup since the start"),
-    SchemaChoice("copies", "pages copied by a copy engine since the start"),
-    SchemaChoice("clears", "pages cleared by a copy engine since the start"),
-    SchemaChoice("launches", "launches of a copy engine since the start"),
+    SchemaChoice("clears", "of the pages that migrated to the device, those without a source"),
+    SchemaChoice("copy-failures", "pages whose copy failed or timed out; they kept their place"),
+    SchemaChoice("lost", "pages whose bytes went with a dead device"),
+    SchemaChoice("launches", "launches of a copy engine by the driver since the start"),
     SchemaChoice("chunks", "chunks of device memory that exist now"),
     SchemaChoice("device-pages", "device pages in use now"),
-    SchemaChoice("free-device-pages", "device pages on the free list now"),
+    SchemaChoice("free-device-pages", "device pages of existing chunks that are free now"),
     SchemaChoice("rss", "pages of all processes that count as resident now, device pages too"),
+    SchemaChoice("free-ram-pages", "system pages that are free now"),
     SchemaChoice("dma-mappings", "DMA mappings of system pages that exist now"),
-    SchemaChoice("fences-pending", "fences that have not signalled yet"),
+    SchemaChoice("bad-unmaps", "unmappings that no DMA mapping matched, since the start"),
   ]
 }
