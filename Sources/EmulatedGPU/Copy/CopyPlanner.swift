@@ -1,0 +1,219 @@
+import Base
+import NVHardware
+
+/// A copy's fault: on which side's address, and why.
+struct CopyFault: Error {
+  let address: UInt64
+  let type: NV_PFAULT.FaultType
+  let access: NV_PFAULT.AccessType
+}
+
+/// Walks along one side of a copy and resolves its addresses to host bytes.
+struct CopyCursor {
+  private let board: Board
+  private let context: InstanceContext
+  private let isWrite: Bool
+  /// Nil: virtual.
+  private let physical: Aperture?
+  /// The current stretch: which memory, where, how much is left, and the side's address of it.
+  private(set) var memory: UInt8 = 0
+  private(set) var offset = 0
+  private(set) var left: UInt64 = 0
+  private var next: UInt64 = 0
+  /// Bytes of host memory that were resolved.
+  private(set) var systemBytes: UInt64 = 0
+
+  init(_ board: Board, _ launch: CopyLaunch, isWrite: Bool) {
+    self.board = board
+    context = launch.context
+    self.isWrite = isWrite
+    let isPhysical = isWrite ? launch.targetIsPhysical : launch.sourceIsPhysical
+    let mode = isWrite ? launch.state.target.physicalMode : launch.state.source.physicalMode
+    physical =
+      isPhysical
+      ? (ClassC0B5.PHYS_MODE_TARGET.get(mode) == ClassC0B5.PHYS_MODE_TARGET_LOCAL_FB
+        ? .vram : .system) : nil
+  }
+
+  /// Makes `address` current; the stretch that is left begins there.
+  @inline(__always)
+  mutating func seek(_ address: UInt64, _ job: inout CopyJob) throws(CopyFault) {
+    if left != 0, address == next { return }
+    try resolve(address, &job)
+  }
+
+  @inline(__always)
+  mutating func advance(_ count: UInt64) {
+    offset += Int(count)
+    left -= count
+    next &+= count
+  }
+
+  private mutating func resolve(_ address: UInt64, _ job: inout CopyJob) throws(CopyFault) {
+    let access: NV_PFAULT.AccessType = isWrite ? .WRITE : .READ
+    var place: Place
+    var length = UInt64.max
+    if let physical {
+      place = Place(aperture: physical, address: address)
+    } else {
+      do throws(TranslationFault) {
+        let found = try context.space.translate(address, access, limit: context.limit)
+        place = found.place
+        length = found.length
+        if found.flags.contains(.sparse) {
+          memory = CopyJob.nowhere
+          left = length
+          next = address
+          return
+        }
+      } catch {
+        throw CopyFault(address: address, type: error.type, access: access)
+      }
+    }
+    let run: MemoryRun
+    do throws(BusFault) {
+      run = try board.resolve(place, isWrite: isWrite)
+    } catch {
+      // No memory answers: what the MMU calls a violation of the region.
+      throw CopyFault(address: address, type: .REGION_VIOLATION, access: access)
+    }
+    memory = job.position(of: run.memory)
+    offset = run.offset
+    left = min(length, UInt64(run.length))
+    next = address
+    if place.aperture == .system { systemBytes += left }
+  }
+}
+
+/// Turns a launch into a job.
+struct CopyPlanner {
+  private let launch: CopyLaunch
+  private var source: CopyCursor
+  private var target: CopyCursor
+  /// Bytes written, and whether host memory takes part.
+  private(set) var bytes: UInt64 = 0
+  private(set) var fault: CopyFault?
+
+  init(_ board: Board, _ launch: CopyLaunch) {
+    self.launch = launch
+    source = CopyCursor(board, launch, isWrite: false)
+    target = CopyCursor(board, launch, isWrite: true)
+  }
+
+  var usesSystemMemory: Bool { source.systemBytes != 0 || target.systemBytes != 0 }
+
+  /// Fills `job`; a fault leaves what came before it.
+  mutating func plan(into job: inout CopyJob) {
+    job.clear()
+    guard launch.transfers, launch.state.lineLength != 0 else { return }
+    do throws(CopyFault) {
+      if launch.isRemapped {
+        try planRemap(&job)
+      } else {
+        try planCopy(&job)
+      }
+    } catch {
+      fault = error
+    }
+  }
+
+  private mutating func planCopy(_ job: inout CopyJob) throws(CopyFault) {
+    let from = CopySurface(launch.state.source, isPitch: launch.sourceIsPitch)
+    let to = CopySurface(launch.state.target, isPitch: launch.targetIsPitch)
+    let line = UInt64(launch.state.lineLength)
+    if launch.sourceIsPitch, launch.targetIsPitch, launch.isMultiLine,
+      launch.state.source.pitch == launch.state.lineLength,
+      launch.state.target.pitch == launch.state.lineLength
+    {
+      // Lines without gaps are one long line.
+      try copy(from.base, to.base, line * launch.lines, &job)
+      return
+    }
+    for index in 0..<launch.lines {
+      var x: UInt64 = 0
+      while x < line {
+        let (sourceAddress, sourceRun) = from.locate(line: index, x: x)
+        let (targetAddress, targetRun) = to.locate(line: index, x: x)
+        let count = min(line - x, min(sourceRun, targetRun))
+        try copy(sourceAddress, targetAddress, count, &job)
+        x += count
+      }
+    }
+  }
+
+  private mutating func copy(
+    _ from: UInt64, _ to: UInt64, _ count: UInt64, _ job: inout CopyJob
+  ) throws(CopyFault) {
+    var done: UInt64 = 0
+    var open =
+      job.segments.popLast() ?? CopySegment(source: 0, target: 0, from: 0, to: 0, length: 0)
+    defer { if open.length != 0 { job.segments.append(open) } }
+    while done < count {
+      try source.seek(from &+ done, &job)
+      try target.seek(to &+ done, &job)
+      let step = min(count - done, min(source.left, target.left))
+      if open.source == source.memory, open.target == target.memory, open.length != 0,
+        source.memory == CopyJob.nowhere || open.from + open.length == source.offset,
+        open.to + open.length == target.offset
+      {
+        open.length += Int(step)
+      } else {
+        if open.length != 0 { job.segments.append(open) }
+        open = CopySegment(
+          source: source.memory, target: target.memory, from: source.offset, to: target.offset,
+          length: Int(step))
+      }
+      source.advance(step)
+      target.advance(step)
+      done += step
+      bytes += step
+    }
+  }
+
+  private mutating func planRemap(_ job: inout CopyJob) throws(CopyFault) {
+    let remap = Remap(launch.state)
+    let from = CopySurface(launch.state.source, isPitch: launch.sourceIsPitch)
+    let to = CopySurface(launch.state.target, isPitch: launch.targetIsPitch)
+    let elements = UInt64(launch.state.lineLength)
+    if remap.isFill { job.pattern = remap.fillElement } else { job.remap = remap }
+    for line in 0..<launch.lines {
+      if !remap.readsNothing {
+        try stream(from, line, elements * UInt64(remap.sourceBytes), isWrite: false, &job)
+      }
+      try stream(to, line, elements * UInt64(remap.targetBytes), isWrite: true, &job)
+    }
+  }
+
+  /// Appends the runs of one line to the job's reads or fills.
+  private mutating func stream(
+    _ surface: CopySurface, _ line: UInt64, _ count: UInt64, isWrite: Bool, _ job: inout CopyJob
+  ) throws(CopyFault) {
+    var cursor = isWrite ? target : source
+    defer { if isWrite { target = cursor } else { source = cursor } }
+    var x: UInt64 = 0
+    while x < count {
+      let (address, run) = surface.locate(line: line, x: x)
+      try cursor.seek(address, &job)
+      let step = min(min(run, cursor.left), count - x)
+      let piece = CopyRun(memory: cursor.memory, offset: cursor.offset, length: Int(step))
+      if isWrite {
+        Self.append(piece, to: &job.fills)
+        bytes += step
+      } else {
+        Self.append(piece, to: &job.reads)
+      }
+      cursor.advance(step)
+      x += step
+    }
+  }
+
+  private static func append(_ run: CopyRun, to runs: inout [CopyRun]) {
+    if let last = runs.last, last.memory == run.memory,
+      run.memory == CopyJob.nowhere || last.offset + last.length == run.offset
+    {
+      runs[runs.count - 1].length += run.length
+    } else {
+      runs.append(run)
+    }
+  }
+}

@@ -1,0 +1,100 @@
+public import Base
+public import DeviceSeam
+public import KernelRuntime
+import NVHardware
+
+/// A GPU that exists in memory: a PCI function with registers, VRAM, channels and copy engines.
+///
+/// A driver reaches it through the seam (``PCIDevice``) only. Whoever builds a machine around it can
+/// also look inside, break it, and run accesses as a kernel on the GPU would make them.
+public final class EmulatedGPU: PCIDevice {
+  let board: Board
+  let mmu: MMU
+  let reports: FaultReports
+  let hostInterrupts: HostInterrupts
+  let host: PFIFO
+  let timer: PTimer
+  let engines: [CopyEngine]
+  let bar1: BarWindow
+  let bar2: BarWindow
+  let faultBuffer: FaultBuffer
+  let parking: ParkedAccesses
+  var storage = StorageRegisters()
+  var unitEnable: UInt32 = ~0
+  var invalidation = InvalidationRegisters()
+  var busInterrupt: (status: UInt32, enable: UInt32) = (0, 0)
+
+  public let busAddress: String
+  public let interrupt: InterruptLine
+  public var dma: DMAAddressSpace { board.dma }
+  /// BAR0.
+  public private(set) lazy var registers: any RegisterWindow = RegisterFile(self)
+  /// BAR1.
+  public private(set) lazy var aperture: (any ApertureWindow)? = ApertureBAR1(self)
+
+  /// - Parameters:
+  ///   - dma: the bus through which alone the GPU reaches host memory.
+  /// - Throws: `EINVAL` for sizes that no board has, `ENOMEM` when VRAM can't be mapped.
+  public init(
+    _ kernel: Kernel, configuration: GPUConfiguration = GPUConfiguration(), dma: DMAAddressSpace
+  ) throws(KernelError) {
+    busAddress = configuration.busAddress
+    interrupt = InterruptLine(kernel, "gpu")
+    let board = try Board(kernel, configuration, dma: dma, line: interrupt)
+    let mmu = MMU(board)
+    let interrupts = HostInterrupts(board)
+    let reports = FaultReports(board, interrupts)
+    var engines: [CopyEngine] = []
+    var pbdmas: [PBDMA] = []
+    for (index, info) in configuration.chip.engines.enumerated() {
+      var engine: CopyEngine?
+      if case .copy(let instance) = info.kind {
+        let made = CopyEngine(board, mmu, reports, interrupts, info, instance: instance)
+        engines.append(made)
+        engine = made
+      }
+      pbdmas.append(
+        PBDMA(board, mmu, reports, interrupts, index: UInt32(index), info, engine))
+    }
+    self.board = board
+    self.mmu = mmu
+    self.reports = reports
+    hostInterrupts = interrupts
+    self.engines = engines
+    host = PFIFO(board, mmu, interrupts, reports, pbdmas)
+    timer = PTimer(board)
+    bar1 = BarWindow(board, mmu, reports, unit: NV_PFAULT.MMU_ENG_ID_BAR1)
+    bar2 = BarWindow(board, mmu, reports, unit: NV_PFAULT.MMU_ENG_ID_BAR2)
+    faultBuffer = FaultBuffer(board, bar2: bar2)
+    parking = ParkedAccesses(board, reports, faultBuffer)
+    board.semaphoreWritten = { [unowned host] in host.semaphoreWritten() }
+    mmu.onReplay = { [unowned parking] in parking.replay($0, $1) }
+  }
+
+  deinit {
+    // Steps that are still due find nothing to do.
+    host.retire()
+    timer.retire()
+    for engine in engines { engine.retire() }
+  }
+
+  // MARK: configuration space
+
+  public func readConfiguration(at offset: Int) -> UInt32 {
+    guard !board.isLost else { return ~0 }
+    guard offset & 3 == 0, let word = board.pci.read(UInt32(offset)) else {
+      board.reportUnimplemented(.configurationRead, UInt64(offset))
+      return 0
+    }
+    return word
+  }
+
+  public func writeConfiguration(_ value: UInt32, at offset: Int) {
+    guard !board.isLost else { return }
+    guard offset & 3 == 0, board.pci.write(value, UInt32(offset)) else {
+      board.reportUnimplemented(.configurationWrite, UInt64(offset), UInt64(value))
+      return
+    }
+    if offset == Int(NV_XVE.CYA_2) { board.interrupts.rearm() }
+  }
+}
