@@ -28,10 +28,7 @@ final class FakeTarget: ScenarioTarget {
   private static let signal = TraceKind("fence.signal", ["context", "seqno"], shape: .flowStep)
 
   init(_ request: TargetRequest) {
-    let choices: any Choices =
-      request.plan.order == .random
-      ? RandomWalkChoices(seed: request.plan.seed) : FIFOChoices(seed: request.plan.seed)
-    kernel = Kernel(choices: choices, trace: Trace(isOn: request.isTracing))
+    kernel = request.makeKernel()
   }
 
   func run(_ body: @escaping () async -> Void) throws(RunFailure) { try kernel.run("main", body) }

@@ -17,11 +17,35 @@ public struct OperationFailure: Error, Hashable, Sendable, CustomStringConvertib
 }
 
 /// What a run asks of the maker of a target.
-public struct TargetRequest: Sendable {
+public struct TargetRequest {
   /// The machine, with the seed and mode of the command line already put in.
   public let plan: MachinePlan
   /// The trace is to be kept.
   public let isTracing: Bool
+  /// Instead of the plan's order: a strategy of the explorer.
+  public var choices: (any Choices)?
+  /// Instead of an empty plan of failures.
+  public var failures: FailurePlan?
+  /// Instead of a fresh trace.
+  public var trace: Trace?
+
+  public init(plan: MachinePlan, isTracing: Bool = false) {
+    self.plan = plan
+    self.isTracing = isTracing
+  }
+
+  /// The runtime that the plan asks for. A target must use it, so that seeds, orders, failures and
+  /// traces are under the caller's control.
+  public func makeKernel() -> Kernel {
+    let seeded: any Choices =
+      switch plan.order {
+      case .fifo: FIFOChoices(seed: plan.seed)
+      case .random: RandomWalkChoices(seed: plan.seed)
+      }
+    return Kernel(
+      mode: plan.isRealTime ? .realTime : .simulated, choices: choices ?? seeded,
+      failures: failures ?? FailurePlan(), trace: trace ?? Trace(isOn: isTracing))
+  }
 }
 
 /// How many fences have which status.
