@@ -577,9 +577,9 @@ format_bad:
     ret
 
 // ------------------------------------------------------------------------------------------------
-// Programs one surface. In: r1 its variables, r2 bytes of a pixel, r3 0 for the source and 1 for the
-// destination, z clear when it is linear. Out: bits added to r13, r12 an error. Changes r1 to r9,
-// r14.
+// Programs one surface. In: r1 its variables, r2 bytes of a pixel, r3 0 for the source and 1 for
+// the destination, z clear when it is linear. Out: bits added to r13, r12 an error. Changes r1 to
+// r9, r14.
 // ------------------------------------------------------------------------------------------------
 set_surface:
     bra e set_blocks
@@ -745,9 +745,10 @@ multiply:
     ret
 
 // ------------------------------------------------------------------------------------------------
-// The query: the counter at its address, which tells that the copy is done, and unless it is a short
-// one before that the time, 8 bytes further on. Both are copies that read nothing: the swizzle makes
-// their bytes from constants. Copies run in order, so the query's writes follow the data.
+// The query: the counter at its address, which tells that the copy is done, and unless it is a
+// short one before that the time, 8 bytes further on. Both are copies that read nothing: the
+// swizzle makes their bytes from constants. Copies run in order, so the query's writes follow the
+// data.
 // ------------------------------------------------------------------------------------------------
 write_query:
     xbit r1 r10 exec_query_short

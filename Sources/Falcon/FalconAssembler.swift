@@ -10,12 +10,12 @@
 ///         mnemonic [b8|b16|b32] operands
 ///
 /// Operands are separated by blanks or commas, the destination first. Registers are `r0` to `r15`,
-/// special registers go by name (`sp`, `flags`, `iv0`, …), flag bits too (`p0`, `c`, `z`, `ie0`, …).
-/// Memory is `D[r1 + 8]`, `D[sp + r2*4]`, I/O `I[r1 + 0x100]`; offsets are in bytes. A bit field is
-/// `low..high`. A branch condition precedes the target: `bra ne loop`, `bra !p1 done`. Expressions
-/// have C's signs and precedence. The shortest form that holds a value is chosen; `long` before an
-/// operand asks for the 16-bit form. `li r1 value` is any 32-bit value, as `mov` or `mov` and
-/// `sethi`. ``FalconDisassembler`` writes this syntax.
+/// special registers go by name (`sp`, `flags`, `iv0`, …), flag bits too (`p0`, `c`, `z`, `ie0`,
+/// …). Memory is `D[r1 + 8]`, `D[sp + r2*4]`, I/O `I[r1 + 0x100]`; offsets are in bytes. A bit
+/// field is `low..high`. A branch condition precedes the target: `bra ne loop`, `bra !p1 done`.
+/// Expressions have C's signs and precedence. The shortest form that holds a value is chosen;
+/// `long` before an operand asks for the 16-bit form. `li r1 value` is any 32-bit value, as `mov`
+/// or `mov` and `sethi`. ``FalconDisassembler`` writes this syntax.
 public enum FalconAssembler {
   /// Assembles `source`; `file` is the name for messages.
   public static func assemble(

@@ -1,8 +1,8 @@
 /// The registers of the channel switch and where the switch stands.
 ///
-/// The scheduler asks by raising line 3; microcode answers on CHANNEL_CMD: 1 after it has stored the
-/// old channel's context, 2 after it has loaded the new one's. One interrupt covers one step, so a
-/// change from channel to channel takes two.
+/// The scheduler asks by raising line 3; microcode answers on CHANNEL_CMD: 1 after it has stored
+/// the old channel's context, 2 after it has loaded the new one's. One interrupt covers one step,
+/// so a change from channel to channel takes two.
 struct FalconChannelState {
   enum Phase {
     case idle

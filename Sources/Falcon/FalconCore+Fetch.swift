@@ -47,7 +47,8 @@ extension FalconCore {
     case .ambiguous(let pc):
       trap(at: pc, reason: 0xb, otherwise: .codePageAmbiguous(pc: pc))
     case .incomplete(let pc):
-      // The fetch waits until the page map changes, which only a transfer under way can bring about.
+      // The fetch waits until the page map changes, which only a transfer under way can bring
+      // about.
       if transfers.count(.codeLoad) > 0, waitForFirstTransfer(at: pc) { return }
       if stop == nil { halt(.codePageIncomplete(pc: pc)) }
     }

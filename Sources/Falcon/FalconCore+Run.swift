@@ -4,7 +4,8 @@ extension FalconCore {
   /// The last instruction may overrun the budget by its own cycles.
   @discardableResult
   public func run(cycles: UInt64) -> FalconRunState {
-    let end = store.cycle &+ cycles
+    let (sum, overflow) = store.cycle.addingReportingOverflow(cycles)
+    let end = overflow ? .max : sum
     while true {
       service()
       takeInterrupt()

@@ -25,7 +25,7 @@ extension FalconCore {
 
   private func cost(_ transfer: FalconTransfer) -> UInt64 {
     configuration.transferLatency
-      + UInt64(transfer.bytes / max(1, configuration.transferBytesPerCycle))
+      &+ UInt64(transfer.bytes / max(1, configuration.transferBytesPerCycle))
   }
 
   /// Lets time pass to the end of the queue's head. False when a memory fault holds the queue: the

@@ -2,9 +2,9 @@ import Base
 
 /// A falcon microcontroller of version 3 with its memories, I/O registers and attached devices.
 ///
-/// The falcon knows no GPU: memory, clock, scheduler and engine are reached through the protocols of
-/// `FalconPorts.swift`. Nothing happens by itself; ``run(cycles:)`` lets time pass. Not thread-safe:
-/// one owner calls it.
+/// The falcon knows no GPU: memory, clock, scheduler and engine are reached through the protocols
+/// of `FalconPorts.swift`. Nothing happens by itself; ``run(cycles:)`` lets time pass. Not
+/// thread-safe: one owner calls it.
 public final class FalconCore {
   public let configuration: FalconConfiguration
   let store: FalconStore
@@ -91,7 +91,8 @@ public final class FalconCore {
   }
 
   /// What PMC's enable bit does when it is cleared and set: every register returns to its reset
-  /// value, no code page is mapped, the processor is stopped. Code and data memory keep their bytes.
+  /// value, no code page is mapped, the processor is stopped. Code and data memory keep their
+  /// bytes.
   public func reset() {
     interrupts = FalconInterrupts()
     timers = FalconTimers()

@@ -1,7 +1,8 @@
 /// Writes instructions in the syntax that ``FalconAssembler`` reads.
 ///
 /// Every encoding has a text of its own: a form that is longer than its value needs says `long`,
-/// and bits without a meaning are kept as `unused bits`, so that assembling the text gives the same bytes.
+/// and bits without a meaning are kept as `unused bits`, so that assembling the text gives the same
+/// bytes.
 public enum FalconDisassembler {
   /// The text of one instruction that stands at `address`.
   public static func text(_ instruction: FalconInstruction, at address: UInt32) -> String {

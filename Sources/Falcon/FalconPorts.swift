@@ -8,7 +8,8 @@ public enum FalconMemoryTarget: Hashable, Sendable {
   case systemMemory(snooped: Bool)
 }
 
-/// An access that memory refused: an address without a translation, a read-only page, a lost device.
+/// An access that memory refused: an address without a translation, a read-only page, a lost
+/// device.
 public struct FalconMemoryFault: Error, Hashable, Sendable {
   public let target: FalconMemoryTarget
   public let address: UInt64

@@ -1,7 +1,7 @@
 /// A falcon's microcode in the container that nouveau's loader expects.
 ///
-/// The file starts with `nvfw_bin_hdr`; what its `header_offset` points to is this project's own, as
-/// each of NVIDIA's image kinds has a header of its own there. All words are little-endian:
+/// The file starts with `nvfw_bin_hdr`; what its `header_offset` points to is this project's own,
+/// as each of NVIDIA's image kinds has a header of its own there. All words are little-endian:
 ///
 ///     0x00  bin_magic      0x000010de
 ///     0x04  bin_ver        1
@@ -21,7 +21,7 @@
 ///     0x1c  data size      a multiple of 4
 ///     0x20  entry point
 ///     0x24  zero
-///     0x28  SHA-256 of the payload, 32 bytes
+///     0x28  SHA-256 of the whole file without these 32 bytes
 ///
 /// SOURCE: Linux include/nvfw/fw.h for the first six words.
 public struct FirmwareContainer: Hashable, Sendable {
@@ -68,7 +68,7 @@ public struct FirmwareContainer: Hashable, Sendable {
       UInt32(Place.headerSize), chip, Self.processorVersion, version, 0, UInt32(code.count),
       UInt32(code.count), UInt32(data.count), entry, 0,
     ])
-    return file + SHA256.digest(payload) + payload
+    return file + SHA256.digest(file + payload) + payload
   }
 
   private static func words(_ words: [UInt32]) -> [UInt8] {
@@ -116,7 +116,8 @@ public struct FirmwareContainer: Hashable, Sendable {
     entry = try reader.word(header + 0x20)
     guard Int(entry) < codePart.count else { throw .badEntry(offset: header + 0x20, entry: entry) }
     let digest = header + Place.digest
-    guard Array(file[digest..<digest + 32]) == SHA256.digest(Array(file[payload])) else {
+    let covered = Array(file[..<digest]) + Array(file[(digest + 32)...])
+    guard Array(file[digest..<digest + 32]) == SHA256.digest(covered) else {
       throw .badDigest(offset: digest)
     }
     code = Array(file[codePart])

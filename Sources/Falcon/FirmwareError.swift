@@ -18,7 +18,7 @@ public enum FirmwareError: Error, Hashable, Sendable {
   case wrongProcessor(offset: Int, found: UInt32)
   /// The entry point lies outside the code.
   case badEntry(offset: Int, entry: UInt32)
-  /// The payload is not what the digest was made of.
+  /// The file is not what the digest was made of.
   case badDigest(offset: Int)
 
   /// What the kernel's loader would return: `EINVAL` for a malformed image, `ENODEV` for one of
@@ -38,7 +38,8 @@ extension FirmwareError: CustomStringConvertible {
     case .truncated(let offset, let needed, let size):
       "offset \(offset): \(needed) bytes are needed and the image has \(size) in all"
     case .wrongMagic(let offset, let found):
-      "offset \(offset): magic \(FalconNames.hex(found)), not \(FalconNames.hex(FirmwareContainer.magic))"
+      "offset \(offset): magic \(FalconNames.hex(found)), not "
+        + FalconNames.hex(FirmwareContainer.magic)
     case .unsupportedVersion(let offset, let found):
       "offset \(offset): container version \(found), not \(FirmwareContainer.containerVersion)"
     case .wrongSize(let offset, let stated, let size):
@@ -46,7 +47,8 @@ extension FirmwareError: CustomStringConvertible {
     case .badHeader(let offset, let stated):
       "offset \(offset): \(stated) can't be where a header or its payload stands"
     case .badPart(let offset, let start, let length):
-      "offset \(offset): a part of \(length) bytes at \(start) is outside the payload or no size to load"
+      "offset \(offset): a part of \(length) bytes at \(start) is outside the payload "
+        + "or no size to load"
     case .wrongChip(let offset, let found, let expected):
       "offset \(offset): for chip \(FalconNames.hex(found)), not \(FalconNames.hex(expected))"
     case .wrongProcessor(let offset, let found):
@@ -54,7 +56,7 @@ extension FirmwareError: CustomStringConvertible {
     case .badEntry(let offset, let entry):
       "offset \(offset): entry point \(FalconNames.hex(entry)) is outside the code"
     case .badDigest(let offset):
-      "offset \(offset): the digest is not the payload's"
+      "offset \(offset): the digest is not the file's"
     }
   }
 }

@@ -3,8 +3,8 @@ import Base
 /// The copy unit of a PCOPY engine: the I/O block at 0x800 that its falcon programs.
 ///
 /// A write of CTRL with the trigger bit takes a picture of the registers; the bytes move when the
-/// copy's time is over, and CTRL reads busy until then. What hardware is known to hang on, or what no
-/// source describes, is a ``FalconEvent/copyEngine(_:)`` and leaves the unit busy until a reset.
+/// copy's time is over, and CTRL reads busy until then. What hardware is known to hang on, or what
+/// no source describes, is a ``FalconEvent/copyEngine(_:)`` and leaves the unit busy until a reset.
 public final class PCOPYEngineIO: FalconDevice {
   /// Core cycles that a copy takes beside its bytes' own time.
   public let latency: UInt64
@@ -18,6 +18,8 @@ public final class PCOPYEngineIO: FalconDevice {
   private var interrupts: UInt32 = 0
   private var interruptEnable: UInt32 = 0
 
+  /// Hears of each copy when it is done.
+  public weak var observer: (any PCOPYObserver)?
   /// Copies that were carried out, and their bytes.
   public private(set) var completedCopies = 0
   public private(set) var completedBytes: UInt64 = 0
@@ -73,7 +75,8 @@ public final class PCOPYEngineIO: FalconDevice {
     case .status: core.report(.readOnlyRegister(offset: offset))
     case .interruptEnable: interruptEnable = value & 3
     case .interrupt:
-      // Cleared by writing ones, as the falcon's own lines are; no source says so for this register.
+      // Cleared by writing ones, as the falcon's own lines are; no source says so for this
+      // register.
       let wasBlocked = isBlocked
       interrupts &= ~value
       if wasBlocked, !isBlocked, let job { done = core.cycle &+ cost(job) }
@@ -83,7 +86,7 @@ public final class PCOPYEngineIO: FalconDevice {
   }
 
   private func cost(_ job: PCOPYJob) -> UInt64 {
-    latency + UInt64(job.bytes / bytesPerCycle)
+    latency &+ UInt64(job.bytes / bytesPerCycle)
   }
 
   private func control(_ value: UInt32, _ core: FalconCore) {
@@ -125,6 +128,7 @@ public final class PCOPYEngineIO: FalconDevice {
       isHung = true
       return
     }
+    let start = (source: job.source.line, destination: job.destination.line)
     do {
       try job.carryOut(
         core.memory, source: source, destination: destination, time: core.host?.time ?? 0)
@@ -133,6 +137,11 @@ public final class PCOPYEngineIO: FalconDevice {
       isHung = true
       return
     }
+    observer?.pcopyDidCopy(
+      PCOPYCopy(
+        source: source, sourceAddress: start.source, destination: destination,
+        destinationAddress: start.destination, lines: job.lines,
+        lineBytes: job.destination.lineBytes, isSwizzled: job.swizzle != nil, cycle: due))
     completedCopies += 1
     completedBytes += UInt64(job.bytes)
     if job.raisesInterrupt {

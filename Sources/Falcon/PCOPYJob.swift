@@ -11,6 +11,10 @@ struct PCOPYJob {
   /// Whether the unit then waits for the interrupt to be cleared.
   let interruptBlocks: Bool
 
+  // SOURCE: class 90B5: YCNT has 13 bits, XCNT 16, and a pixel up to 16 bytes.
+  private static let mostLines = 0x1fff
+  private static let longestLine: UInt32 = 0xffff * 16
+
   /// Bytes that the copy writes.
   var bytes: Int { lines * destination.lineBytes }
 
@@ -32,6 +36,11 @@ struct PCOPYJob {
       isWide: PCOPYControl.destinationWideBlock.get(control) == 1,
       port: PCOPYControl.destinationPort.get(control))
     lines = PCOPYControl.multiLine.get(control) == 1 ? Int(register(.lineCount)) : 1
+    let longest = max(register(.sourceLineBytes), register(.destinationLineBytes))
+    guard lines <= Self.mostLines, longest <= Self.longestLine else {
+      throw PCOPYProblemError(
+        problem: .tooLarge(lines: UInt32(lines), lineBytes: longest))
+    }
     raisesInterrupt = PCOPYControl.interrupt.get(control) == 1
     interruptBlocks = PCOPYControl.blockingInterrupt.get(control) == 1
     if PCOPYControl.swizzle.get(control) == 1 {
@@ -75,6 +84,7 @@ extension PCOPYJob {
     _ memory: any FalconMemory, source from: FalconMemoryTarget?,
     destination to: FalconMemoryTarget, time: UInt64
   ) throws(FalconMemoryFault) {
+    guard destination.lineBytes > 0 else { return }
     if let swizzle {
       for _ in 0..<lines {
         let bytes = try from.map { (target) throws(FalconMemoryFault) in
@@ -87,7 +97,7 @@ extension PCOPYJob {
       }
       return
     }
-    guard let from, destination.lineBytes > 0 else { return }
+    guard let from else { return }
     if let whole = contiguousBytes {
       try memory.copy(
         from: from, at: source.line, to: to, at: destination.line, count: whole)

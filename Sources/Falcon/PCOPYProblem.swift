@@ -8,10 +8,13 @@ public enum PCOPYProblem: Hashable, Sendable {
   case unknownControlBits(UInt32)
   /// Source and destination line lengths that don't belong together.
   case lineLengthMismatch(source: UInt32, destination: UInt32)
-  /// The swizzle map uses no source byte but a source length is set (hardware hangs), or the reverse.
+  /// The swizzle map uses no source byte but a source length is set (hardware hangs), or the
+  /// reverse.
   case sourceReferenceMismatch
   /// A swizzle map byte that is none of the known codes, or lies outside the source step.
   case badSwizzleByte(UInt8)
+  /// More lines or longer ones than any method can ask for; no source gives the registers' widths.
+  case tooLarge(lines: UInt32, lineBytes: UInt32)
   /// A block-linear surface without block height, or whose remaining lines exceed it.
   case badBlock
 }

@@ -2,8 +2,8 @@
 ///
 /// A linear surface's lines are contiguous and `pitch` apart. A block-linear one consists of blocks
 /// that hold `blockLines` lines of `blockWidth` bytes each, one below the other, and after the
-/// last layer's lines comes the next block of the row. (The memory system's own swizzle inside such a
-/// block, which depends on the page's kind, lies below the addresses seen here.)
+/// last layer's lines comes the next block of the row. (The memory system's own swizzle inside such
+/// a block, which depends on the page's kind, lies below the addresses seen here.)
 /// SOURCE: envytools rnndb/fifo/pcopy.xml; the order of blocks is what the engine's known microcode
 /// computes its start addresses and pitches for.
 struct PCOPYSurface: Hashable {

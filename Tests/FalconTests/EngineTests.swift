@@ -47,6 +47,21 @@ private struct UnitHarness {
   #expect(unit.events.isEmpty)
 }
 
+@Test func observer_hearsOfEachCopy() {
+  final class Observer: PCOPYObserver {
+    var copies: [PCOPYCopy] = []
+    func pcopyDidCopy(_ copy: PCOPYCopy) { copies.append(copy) }
+  }
+  let unit = UnitHarness()
+  let observer = Observer()
+  unit.machine.engine.observer = observer
+  unit.go(0)
+  #expect(observer.copies.count == 1)
+  #expect(observer.copies.first?.source == .videoMemory)
+  #expect(observer.copies.first?.destinationAddress == 0x2000)
+  #expect(observer.copies.first?.lineBytes == 32)
+}
+
 @Test func blockingInterrupt_holdsTheNextCopy() {
   let unit = UnitHarness()
   unit.go(1 << 4 | 1 << 5)
@@ -87,6 +102,12 @@ private struct UnitHarness {
   #expect(
     problem { $0.write(.sourceLineBytes, 31) }
       == .copyEngine(.lineLengthMismatch(source: 31, destination: 32)))
+  #expect(
+    problem({ $0.write(.lineCount, 0x2000) }, control: 1 << 6)
+      == .copyEngine(.tooLarge(lines: 0x2000, lineBytes: 32)))
+  #expect(
+    problem { $0.write(.sourceLineBytes, .max) }
+      == .copyEngine(.tooLarge(lines: 1, lineBytes: .max)))
   #expect(problem({ _ in }, control: 3 << 1) == .copyEngine(.unknownStartMode))
   #expect(problem({ _ in }, control: 1 << 7) == .copyEngine(.badBlock))
   #expect(

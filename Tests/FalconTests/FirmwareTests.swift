@@ -90,7 +90,8 @@ enum Firmware {
 }
 
 @Test func sha256_matchesThePublishedVectors() {
-  // SOURCE: FIPS 180-4 example vectors (NIST CAVP): "abc", the empty message, the two-block message.
+  // SOURCE: FIPS 180-4 example vectors (NIST CAVP): "abc", the empty message, the two-block
+  // message.
   #expect(
     SHA256.hex(Array("abc".utf8))
       == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")

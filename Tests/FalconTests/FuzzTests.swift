@@ -4,7 +4,8 @@ import Testing
 
 @testable import Falcon
 
-/// Inputs for each fuzz test: `FALCON_FUZZ_INPUTS` for a long run, `FALCON_FUZZ_SEED` to choose others.
+/// Inputs for each fuzz test: `FALCON_FUZZ_INPUTS` for a long run, `FALCON_FUZZ_SEED` to choose
+/// others.
 private enum Fuzz {
   static func number(_ name: String, otherwise: UInt64) -> UInt64 {
     ProcessInfo.processInfo.environment[name].flatMap { UInt64($0) } ?? otherwise
