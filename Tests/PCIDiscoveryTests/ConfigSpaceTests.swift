@@ -45,3 +45,11 @@ import Testing
   bytes[0x0e] = 2
   #expect(PCIConfigSpace(bytes: bytes).regions.isEmpty)
 }
+
+@Test func configSpace_takesNoReservedLinkWidth() throws {
+  var record = try #require(try Recordings.load("t4").devices.first)
+  #expect(record.configSpace.link?.current?.width == 8)
+  // LNKSTA is at 0x8a; its bits 9:4 are the width.
+  record.config.put16(3 | 48 << 4, at: 0x8a)
+  #expect(record.configSpace.link?.current == nil)
+}

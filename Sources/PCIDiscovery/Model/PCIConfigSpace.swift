@@ -67,7 +67,8 @@ extension PCIConfigSpace {
   private static func linkState(_ word: UInt32) -> PCILink.State? {
     guard let speed = PCILinkSpeed(rawValue: UInt8(word & 0xf)) else { return nil }
     let width = Int(word >> 4 & 0x3f)
-    return width == 0 ? nil : PCILink.State(speed: speed, width: width)
+    // 0 is a link that is down; widths above 32 are reserved.
+    return (1...32).contains(width) ? PCILink.State(speed: speed, width: width) : nil
   }
 
   /// The windows by their base address registers; sizes stay unknown, as finding them out means
