@@ -13,7 +13,7 @@ public import DequeModule
 /// multithreaded programs", PLDI 2007; yields as in their "Fair stateless model checking", PLDI
 /// 2008: a task that polls isn't chosen again while another can run.
 public final class ExhaustiveChoices: Choices {
-  /// What equivalent orders are left out. See <doc:Exploration> for what each one promises.
+  /// What equivalent orders are left out, and what that promises.
   public enum Pruning: String, Sendable, Hashable, CaseIterable {
     /// None: every order within the bounds, for any flow.
     case none

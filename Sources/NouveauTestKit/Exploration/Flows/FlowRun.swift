@@ -48,6 +48,7 @@ public final class FlowRun {
   public func attach(_ kernel: Kernel) {
     kernel.stepLimit = stepLimit
     attached.append(kernel)
+    if fenceSignaller != nil { watchFences() }
   }
 
   /// Starts a task; an error that it ends with counts as what the flow returned.
@@ -119,7 +120,9 @@ public final class FlowRun {
     }
   }
 
-  /// Tells the detectors who can signal fences: nil or true for one that somebody still can.
+  /// Tells the detectors who can signal fences: the answer is true while somebody still can.
+  ///
+  /// It is asked each time that nothing can run, about each fence that a task sleeps on.
   public func canSignalFence(_ answer: @escaping (_ context: UInt64, _ seqno: UInt64) -> Bool) {
     fenceSignaller = answer
     watchFences()

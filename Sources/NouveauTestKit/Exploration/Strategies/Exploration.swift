@@ -100,7 +100,7 @@ extension Exploration {
       number += 1
       if report.failures >= failureLimit { break }
     }
-    report.isComplete = search.isExhausted || (number < schedules && report.failures == 0)
+    report.isComplete = report.failures < failureLimit
     report.coversBounds = search.coversBounds
     report.divergence = search.divergence
   }

@@ -1,0 +1,137 @@
+import KernelRuntime
+import NouveauTestKit
+import Testing
+
+/// A defect, the offence that shows it, and how many schedules a strategy may need, for each of
+/// twenty seeds.
+struct Prey: Sendable, CustomStringConvertible {
+  let name: String
+  let offence: String
+  let random: Int
+  let pct: Int
+  let broken: @Sendable () -> TaskFlow
+  let sound: @Sendable () -> TaskFlow
+
+  var description: String { name }
+
+  static let all: [Prey] = [
+    Prey(
+      name: "bank", offence: "lost-update", random: 40, pct: 60,
+      broken: { Canary.bank(locked: false) }, sound: { Canary.bank(locked: true) }),
+    Prey(
+      name: "wake-up", offence: "hang.lost-wake-up", random: 60, pct: 80,
+      broken: { Canary.wakeUp(rechecks: false) }, sound: { Canary.wakeUp(rechecks: true) }),
+    Prey(
+      name: "philosophers", offence: "deadlock", random: 40, pct: 80,
+      broken: { Canary.philosophers(ordered: false) },
+      sound: { Canary.philosophers(ordered: true) }),
+    Prey(
+      name: "double-free", offence: "double-free", random: 40, pct: 60,
+      broken: { Canary.doubleFree(atomic: false) }, sound: { Canary.doubleFree(atomic: true) }),
+    Prey(
+      name: "bounded-buffer", offence: "hang.lost-wake-up", random: 2000, pct: 2000,
+      broken: { Canary.boundedBuffer(wakesAll: false) },
+      sound: { Canary.boundedBuffer(wakesAll: true) }),
+    Prey(
+      name: "time-out", offence: "late-event-lost", random: 200, pct: 400,
+      broken: { Canary.timeOut(looksAgain: false) }, sound: { Canary.timeOut(looksAgain: true) }),
+  ]
+}
+
+@Suite struct CanaryTests {
+  private func find(_ prey: Prey, _ strategy: Strategy, within limit: Int, seed: UInt64) throws
+    -> Finding
+  {
+    let report = Exploration(strategy, schedules: limit, seed: seed).explore(prey.broken())
+    return try #require(
+      report.findings.first { $0.offence.name == prey.offence },
+      "\(prey), seed \(seed): \(report.summary)")
+  }
+
+  @Test(arguments: Prey.all) func random_findsWithinItsNumber(_ prey: Prey) throws {
+    for seed in 0..<20 {
+      _ = try find(prey, .random, within: prey.random, seed: UInt64(seed))
+    }
+  }
+
+  @Test(arguments: Prey.all) func pct_findsWithinItsNumber(_ prey: Prey) throws {
+    for seed in 0..<20 {
+      _ = try find(prey, .pct(depth: 3), within: prey.pct, seed: UInt64(seed))
+    }
+  }
+
+  @Test(arguments: Prey.all) func exhaustive_findsWithTwoPreemptions(_ prey: Prey) throws {
+    _ = try find(prey, .exhaustive(.init(preemptions: 2)), within: 20_000, seed: 0)
+  }
+
+  @Test(arguments: Prey.all) func sound_holds(_ prey: Prey) throws {
+    let flow = prey.sound()
+    try flow.holdsInOrders(2000)
+    try flow.holdsInOrders(2000, .pct(depth: 3))
+    try flow.holdsInOrders(2000, .exhaustive(.init(preemptions: 2)))
+  }
+
+  @Test(arguments: Prey.all) func token_repeatsTheRun(_ prey: Prey) throws {
+    let finding = try find(prey, .random, within: prey.random, seed: 7)
+    for token in [finding.token, finding.best] {
+      let read = try ReplayToken(parsing: token.description)
+      #expect(read == token)
+      let first = Trace(isOn: true)
+      let second = Trace(isOn: true)
+      try prey.broken().replays(read, showing: prey.offence, trace: first)
+      try prey.broken().replays(read, showing: prey.offence, trace: second)
+      #expect(first.text() == second.text())
+    }
+  }
+
+  @Test(arguments: Prey.all) func shortened_isNoLonger(_ prey: Prey) throws {
+    let finding = try find(prey, .random, within: prey.random, seed: 3)
+    let short = try #require(finding.shortened)
+    #expect(short.schedule.deviations <= finding.token.schedule.deviations, "\(finding.token)")
+    #expect(short.schedule.deviations <= 5, "\(short)")
+    // A second pass finds nothing to take out, and the result is the same each time.
+    let again = try #require(
+      Shortener(FlowRunner(prey.broken())).shorten(short, keeping: prey.offence))
+    #expect(again.token.schedule.deviations == short.schedule.deviations)
+    let repeated = try #require(
+      Shortener(FlowRunner(prey.broken())).shorten(finding.token, keeping: prey.offence))
+    #expect(repeated.token == short)
+  }
+
+  @Test func deadlock_namesTheCircle() throws {
+    let report = Exploration(.random, schedules: 100).explore(Canary.philosophers(ordered: false))
+    let finding = try #require(report.findings.first, "\(report.summary)")
+    #expect(
+      finding.offence.detail
+        == "left waits for pocket, held by right and holds pocket; "
+        + "right waits for pocket, held by left and holds pocket")
+  }
+
+  @Test func liveLock_isFoundAndNamesWhoRan() throws {
+    var plan = Exploration(.plain)
+    plan.stepLimit = 1000
+    let report = plan.explore(Canary.courteous())
+    let finding = try #require(report.findings.first, "\(report.summary)")
+    #expect(finding.offence.name == "live-lock")
+    #expect(finding.offence.detail.hasPrefix("no progress within 1000 steps; "))
+  }
+
+  @Test func progress_restartsTheBound() throws {
+    let flow = TaskFlow("long") { run in
+      let kernel = run.kernel
+      run.task("worker") {
+        for _ in 0..<5000 {
+          await kernel.sleep(1)
+          kernel.progress()
+        }
+      }
+    }
+    var plan = Exploration(.plain)
+    plan.stepLimit = 1000
+    #expect(plan.explore(flow).passed)
+  }
+
+  @Test(arguments: Prey.all) func flows_areDeterministic(_ prey: Prey) throws {
+    try prey.sound().isDeterministic()
+  }
+}
