@@ -32,9 +32,13 @@ extension FalconCore {
     }
   }
 
+  private static let timerRegisters =
+    FalconRegister.periodicPeriod.ioAddress...FalconRegister.watchdogEnable.ioAddress | 0xff
+
   /// A read by the microcode.
   func readIO(_ address: UInt32, pc: UInt32) -> UInt32 {
-    service()
+    // The timers' registers are kept as of the last service.
+    if Self.timerRegisters.contains(address) { service() } else { serviceIfDue() }
     let offset = (address >> 8) << 2
     guard address & 3 == 0, offset < FalconRegister.firstHostOnly,
       let value = readRegister(offset, index: address >> 2 & 0x3f)
@@ -49,7 +53,7 @@ extension FalconCore {
 
   /// A write by the microcode.
   func writeIO(_ value: UInt32, to address: UInt32, pc: UInt32) {
-    service()
+    if Self.timerRegisters.contains(address) { service() } else { serviceIfDue() }
     trace?.falconDidAccessIO(address: address, value: value, isWrite: true, cycle: store.cycle)
     let offset = (address >> 8) << 2
     guard address & 3 == 0, offset < FalconRegister.firstHostOnly,

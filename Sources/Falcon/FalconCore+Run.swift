@@ -23,7 +23,8 @@ extension FalconCore {
         codeIsStale = false
         store.forgetMicroOps()
       }
-      store.limit = min(end, nextDeadline ?? end)
+      dueAt = nextDeadline ?? .max
+      store.limit = min(end, dueAt)
       if trace == nil { interpret() } else { interpretTraced() }
     }
   }
@@ -56,6 +57,13 @@ extension FalconCore {
       changed = true
     }
     if changed || timers.watchdogExpired { linesChanged() }
+  }
+
+  /// ``service()`` if anything is due. Whatever makes something due earlier ends the inner loop, which
+  /// then computes `dueAt` again.
+  @inline(__always)
+  func serviceIfDue() {
+    if store.cycle >= dueAt { service() }
   }
 
   /// Whether the flip-flop of the channel-switch line is clear.

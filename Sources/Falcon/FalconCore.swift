@@ -35,6 +35,8 @@ public final class FalconCore {
   var stop: FalconStop? = .reset
   var sleeping = false
   var codeIsStale = false
+  /// The cycle from which `service()` has something to do.
+  var dueAt: UInt64 = 0
   private var hostLines = (host: false, nonStalling: false)
 
   /// What the falcon met that nobody defines, oldest first, at most ``eventCapacity``.
