@@ -64,6 +64,9 @@ extension Dmem {
 
   private var available: Int { freePages - reservedPages }
 
+  /// Whether ``reserve(_:)`` of so many pages needs no new chunk.
+  func canReserve(_ pages: Int) -> Bool { available >= pages }
+
   /// Makes one chunk unless another task has made enough meanwhile.
   ///
   /// Each step that fails takes back the steps before it (bugs.md G02: a range that stays registered

@@ -107,8 +107,10 @@ extension Dmem {
   package func evictAll(isForced: Bool) async -> EvictionResult {
     var total = EvictionResult()
     isClosed = true
-    await chunkMutex.lock()
-    for chunk in chunks {
+    // A chunk that is being made is finished first; later ones are refused. The mutex isn't held
+    // while pages move, since their unmapping takes the svmm mutexes, which come before it.
+    await chunkMutex.withLock { () async in }
+    for chunk in chunks where !chunk.isClosing {
       var result = await evict(chunk)
       if result.left > 0 && isForced && device.isLost {
         result.lost = await poison(chunk)
@@ -118,9 +120,8 @@ extension Dmem {
       total.lost += result.lost
       total.left += result.left
       total.error = result.error ?? total.error
-      if chunk.inUse == 0 { await remove(chunk) }
+      if chunk.inUse == 0 { await chunkMutex.withLock { () async in await remove(chunk) } }
     }
-    chunkMutex.unlock()
     if total.left > 0 {
       // The driver stays bound: what is left can still be faulted back, and new chunks be made.
       isClosed = false

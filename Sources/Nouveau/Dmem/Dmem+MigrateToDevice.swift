@@ -53,6 +53,10 @@ extension Dmem {
     var inFlight: BatchInFlight?
     for batch in batches(of: parts) where result.error == nil {
       do throws(KernelError) {
+        // No chunk is made while a batch's pages are locked: making one could wait for memory.
+        if !canReserve(batch.pages), let previous = inFlight.take() {
+          await finish(previous, svmm, &result)
+        }
         let started = try await begin(svmm, batch)
         if let previous = inFlight.take() { await finish(previous, svmm, &result) }
         inFlight = consume started
@@ -74,7 +78,7 @@ extension Dmem {
 
   /// The parts cut into batches. The end follows the start in every turn and never passes the part
   /// (bugs.md N01: only the first chunk of a range moved; N02: the last one moved too much).
-  private func batches(of parts: [VirtualRange]) -> [VirtualRange] {
+  func batches(of parts: [VirtualRange]) -> [VirtualRange] {
     let step = UInt64(policy.batchPages * PageSize.bytes)
     return parts.flatMap { part in
       stride(from: part.start.rawValue, to: part.end.rawValue, by: Int(step)).map { start in
@@ -86,7 +90,7 @@ extension Dmem {
 
   /// The range cut at the borders of its mappings; `EINVAL` when a part isn't mapped. Checked before
   /// anything moves, so that a bad range changes nothing.
-  private func mappedParts(
+  func mappedParts(
     of range: VirtualRange, in space: AddressSpace
   ) throws(KernelError) -> [VirtualRange] {
     var parts: [VirtualRange] = []

@@ -79,7 +79,7 @@ extension Dmem {
     return .done
   }
 
-  private func planPageToRAM(
+  func planPageToRAM(
     _ index: Int, _ pages: borrowing CollectedPages, _ scratch: MigrationScratch
   ) throws(KernelError) {
     guard let source = pages[source: index].pfn, let chunk = chunk(of: source) else { return }

@@ -8,10 +8,10 @@ extension Dmem {
   ///
   /// Every GPU translation of a device page is taken away first, since the chunk may lie elsewhere
   /// after the resume (bugs.md L17, checks.md A11). Kernel: nouveau_dmem_suspend
-  package func suspend() async {
+  package func suspend(_ processes: [SVMM]) async {
     isActive = false
     await activity.wait { operations == 0 }
-    for svmm in processes.all { await svmm.unmapAll() }
+    for svmm in processes { await svmm.unmapAll() }
     await chunkMutex.lock()
     for chunk in chunks { chunk.buffer.unpin() }
     chunkMutex.unlock()

@@ -1,4 +1,4 @@
-import Base
+package import Base
 import DeviceSeam
 import KernelRuntime
 package import LinuxMM
@@ -11,6 +11,8 @@ package final class SVMM {
   package let space: AddressSpace
   /// The GPU's page tables of this process.
   package let gpuSpace: GPUAddressSpace
+  /// The instance block of the process's context on the GPU; faults name it.
+  let instance: InstanceObject
   let device: NVKMDevice
   let owner: PagemapOwner
   /// Guards the GPU's page tables against the notifier. Kernel: nouveau_svmm.mutex
@@ -19,16 +21,17 @@ package final class SVMM {
   var mirrored = MirroredPages()
   /// Set while the process uses the device.
   private(set) var notifier: IntervalNotifier?
-  /// What the instance block of the process's GPU context is called in faults.
-  package internal(set) var context: DeviceContext?
   /// Invalidations that took translations away.
   package private(set) var invalidations: UInt64 = 0
 
   /// Kernel: nouveau_svmm_init, the part that can't fail
-  init(_ space: AddressSpace, _ gpuSpace: GPUAddressSpace, _ device: NVKMDevice, _ owner: PagemapOwner)
-  {
+  init(
+    _ space: AddressSpace, _ gpuSpace: GPUAddressSpace, _ instance: InstanceObject,
+    _ device: NVKMDevice, _ owner: PagemapOwner
+  ) {
     self.space = space
     self.gpuSpace = gpuSpace
+    self.instance = instance
     self.device = device
     self.owner = owner
     mutex = SleepingLock(device.kernel, .svmm)
@@ -45,6 +48,9 @@ package final class SVMM {
     notifier = nil
     await unmapAll()
   }
+
+  /// Where the instance block lies; whoever runs on the GPU for this process is bound to it.
+  package var instanceAddress: VRAMAddress { instance.address }
 
   // MARK: page tables
 
@@ -103,7 +109,8 @@ package final class SVMM {
     if mirrored.intersects(range) { await unmapLocked(range) }
     do throws(KernelError) {
       try await gpuSpace.setPages(
-        at: GPUVirtualAddress(start.rawValue), count: entries.count) { entries[$0] }
+        at: GPUVirtualAddress(start.rawValue), count: entries.count
+      ) { entries[$0] }
       mirrored.insertVRAM(start.page, count: entries.count) { entries[$0] != nil }
       device.kernel.trace.record(.dmemMapped, start.rawValue, UInt64(moved))
     } catch {

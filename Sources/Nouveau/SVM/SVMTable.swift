@@ -1,3 +1,4 @@
+import Base
 package import LinuxMM
 
 /// The processes that use one device.
@@ -9,6 +10,9 @@ package final class SVMTable {
 
   /// The process's mirror, if it uses the device.
   package func svmm(of space: AddressSpace) -> SVMM? { all.first { $0.space === space } }
+
+  /// The process whose GPU context has this instance block.
+  func svmm(instance: VRAMAddress) -> SVMM? { all.first { $0.instanceAddress == instance } }
 
   func add(_ svmm: SVMM) { all.append(svmm) }
   func remove(_ svmm: SVMM) { all.removeAll { $0 === svmm } }

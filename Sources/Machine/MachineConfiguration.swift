@@ -1,0 +1,38 @@
+import Base
+public import EmulatedGPU
+public import KernelRuntime
+public import Nouveau
+
+/// What a machine is made of. Everything has a default; nothing costs memory until it is touched.
+public struct MachineConfiguration {
+  /// System memory in bytes, a multiple of the page size.
+  public var ramBytes: UInt64 = 256 << 20
+  /// The GPU: chip, VRAM, costs.
+  public var gpu = GPUConfiguration()
+  /// The driver's parameters.
+  public var driver = DriverOptions()
+  /// Fault-around, batch size and the like.
+  public var policy = DmemPolicy()
+  public var mode = Kernel.Mode.simulated
+  /// Where order and random draws come from.
+  public var choices: any Choices = FIFOChoices()
+  /// Keeps the trace.
+  public var isTracing = false
+  /// Bounds the steps of one run; nil for the kernel's own bound.
+  public var stepLimit: UInt64?
+  /// Failures that are armed before the machine boots.
+  public var failures = FailurePlan()
+
+  public init() {}
+
+  /// The smallest machine that migrates a page: 1 MiB of RAM and room for one chunk.
+  public static var tiny: MachineConfiguration {
+    var configuration = MachineConfiguration()
+    configuration.ramBytes = 1 << 20
+    configuration.gpu.vramBytes = 16 << 20
+    configuration.driver.channels = 2
+    configuration.driver.ringEntries = 16
+    configuration.driver.pushBytes = 32 << 10
+    return configuration
+  }
+}

@@ -1,0 +1,123 @@
+public import Base
+import EmulatedGPU
+public import LinuxMM
+public import Nouveau
+
+/// A process: an address space for the CPU's tasks and, while the driver is bound, a context on the
+/// GPU that uses the same addresses.
+public final class Process {
+  public let name: String
+  /// The CPU's side: map, load, store, pin.
+  public let space: AddressSpace
+  private unowned let machine: Machine
+  private var context: SVMContext?
+
+  init(_ machine: Machine, _ name: String, _ space: AddressSpace) {
+    self.machine = machine
+    self.name = name
+    self.space = space
+  }
+
+  /// Opens the device, as a process does with its file; ``Machine/makeProcess(_:)`` does this.
+  public func open(_ svm: SVM) async throws(KernelError) {
+    guard context == nil else { throw .EBUSY }
+    context = try await svm.open(space)
+  }
+
+  /// Whether the process has the device open.
+  public var usesDevice: Bool { context != nil }
+
+  /// Closes the device; pages that live there stay, and come back when the CPU touches them.
+  public func close() async {
+    await context?.close()
+    context = nil
+  }
+
+  func driverIsGone() { context = nil }
+
+  /// Ends the process: the device is closed, everything unmapped.
+  public func exit() async {
+    await close()
+    await space.exit()
+    machine.forget(self)
+  }
+
+  /// Moves what can be moved of a range to the device. `ENODEV` without an open device.
+  public func migrateToDevice(_ range: VirtualRange) async throws(KernelError) -> MigrationResult {
+    guard let context else { throw .ENODEV }
+    return try await context.migrateToDevice(range)
+  }
+
+  /// Brings back what of a range lives on the device, as an access of the CPU to each page would.
+  /// The pages brought back.
+  public func migrateToRAM(_ range: VirtualRange) async throws(KernelError) -> Int {
+    guard let context else { throw .ENODEV }
+    return try await context.migrateToRAM(range)
+  }
+
+  // MARK: what runs on the GPU
+
+  /// Reads through the GPU's translations, as a kernel that runs there would.
+  public func deviceLoad(_ address: VirtualAddress, count: Int) async throws(DeviceAccessError)
+    -> [UInt8]
+  {
+    let instance = try instance(address)
+    let (result, bytes) = await machine.gpu.load(
+      instance: instance, GPUVirtualAddress(address.rawValue), count: count)
+    try check(result, address)
+    return bytes
+  }
+
+  /// Writes through the GPU's translations.
+  public func deviceStore(
+    _ address: VirtualAddress, _ bytes: [UInt8]
+  ) async throws(DeviceAccessError) {
+    let instance = try instance(address)
+    try check(
+      await machine.gpu.store(instance: instance, GPUVirtualAddress(address.rawValue), bytes),
+      address)
+  }
+
+  private func instance(_ address: VirtualAddress) throws(DeviceAccessError) -> VRAMAddress {
+    guard let context else { throw .closed(address) }
+    return context.instanceAddress
+  }
+
+  private func check(
+    _ result: DeviceAccessResult, _ address: VirtualAddress
+  ) throws(DeviceAccessError) {
+    switch result {
+    case .completed: return
+    case .cancelled: throw .cancelled(address)
+    case .faulted: throw .faulted(address)
+    case .lost: throw .lost(address)
+    }
+  }
+
+  /// What the GPU's page tables say of an address, for expectations: whether it is mapped, and
+  /// where to.
+  public func deviceTranslation(_ address: VirtualAddress) -> DeviceTranslation {
+    context?.translation(of: address) ?? .none
+  }
+}
+
+/// How an access by the GPU failed.
+public enum DeviceAccessError: Error, Hashable, Sendable, CustomStringConvertible {
+  /// The process has not opened the device.
+  case closed(VirtualAddress)
+  /// The driver could not allow it: nothing mapped there, or no right.
+  case cancelled(VirtualAddress)
+  /// The GPU's context is stopped.
+  case faulted(VirtualAddress)
+  /// The GPU is gone.
+  case lost(VirtualAddress)
+
+  public var description: String {
+    switch self {
+    case .closed(let address): "the GPU's access to \(address) without an open device"
+    case .cancelled(let address): "the GPU's access to \(address) was cancelled"
+    case .faulted(let address): "the GPU's access to \(address) faulted for good"
+    case .lost(let address): "the GPU's access to \(address) on a lost device"
+    }
+  }
+}

@@ -1,0 +1,127 @@
+import Base
+import DeviceSeam
+import KernelRuntime
+import LinuxMM
+import NVHardware
+
+extension SVM {
+  /// Gives the page of one fault a translation; false when the access can't be allowed.
+  ///
+  /// The order is the contract's (bugs.md R50): sequence, mmap lock, `hmm_range_fault`, unlock, the
+  /// driver's lock, check the sequence, program. Tries are bounded in time (R57), and each begins
+  /// with a fresh request (N15).
+  ///
+  /// Kernel: nouveau_svm_fault, nouveau_range_fault
+  func serve(_ fault: ReplayableFault) async -> Bool {
+    guard let svmm = processes.svmm(instance: fault.instance), let notifier = svmm.notifier else {
+      counters.cancelled += 1
+      return false
+    }
+    let page = VirtualAddress(fault.address.pageBase.rawValue)
+    guard VirtualRange.user.contains(page) else {
+      counters.cancelled += 1
+      return false
+    }
+    let range = VirtualRange(start: page, pages: 1)
+    if fault.access == .ATOMIC { await prepareAtomic(svmm, range) }
+    let kernel = nouveau.kernel
+    let deadline = kernel.now &+ Self.faultPatience
+    while true {
+      let outcome = await tryServe(svmm, notifier, range, fault.access)
+      switch outcome {
+      case .served:
+        counters.served += 1
+        return true
+      case .failed(let error):
+        nouveau.device.log.error("svm", "GPU fault at \(page): \(error)")
+        counters.cancelled += 1
+        return false
+      case .changed:
+        counters.retries += 1
+        guard kernel.now < deadline else {
+          counters.cancelled += 1
+          return false
+        }
+        await kernel.yield()
+      }
+    }
+  }
+
+  private enum Service {
+    case served
+    case changed
+    case failed(KernelError)
+  }
+
+  private func tryServe(
+    _ svmm: SVMM, _ notifier: IntervalNotifier, _ range: VirtualRange,
+    _ access: NV_PFAULT.AccessType
+  ) async -> Service {
+    let writes = access == .WRITE || access == .ATOMIC
+    var request = HMMRange(
+      notifier: notifier, sequence: await notifier.readBegin(), range: range, owner: dmem.owner,
+      defaultFlags: HMMPFN.requestFault | (writes ? HMMPFN.requestWrite : 0))
+    await svmm.space.mmapLock.lockShared()
+    var failure: KernelError?
+    do throws(KernelError) {
+      try await svmm.space.hmmRangeFault(&request)
+    } catch {
+      failure = error
+    }
+    svmm.space.mmapLock.unlockShared()
+    if let failure { return failure == .EBUSY ? .changed : .failed(failure) }
+    return await program(svmm, notifier, request, access)
+  }
+
+  /// Writes one translation, unless the CPU's page tables have changed since they were read.
+  ///
+  /// LOCKING: takes the svmm mutex, which the notifier takes as well (R51).
+  private func program(
+    _ svmm: SVMM, _ notifier: IntervalNotifier, _ request: HMMRange,
+    _ access: NV_PFAULT.AccessType
+  ) async -> Service {
+    await svmm.mutex.lock()
+    defer { svmm.mutex.unlock() }
+    guard !notifier.readRetry(request.sequence) else { return .changed }
+    guard let word = request.pfns.first, let page = word.pfn else { return .failed(.EFAULT) }
+    let address = request.range.start
+    // A fault on a page that is mapped asks for more than its entry allows.
+    await svmm.unmapLocked(request.range)
+    let gpuAddress = GPUVirtualAddress(address.rawValue)
+    do throws(KernelError) {
+      if let chunk = dmem.chunk(of: page) {
+        let entry = GPUPTE.vram(chunk.address(of: page), writable: word.isWritable)
+        try await svmm.gpuSpace.setPages([entry], at: gpuAddress)
+        svmm.mirrored.insert(address.page, nil)
+      } else {
+        // Atomics don't go over the bus; who asks for them waits for the page to come (above).
+        guard access != .ATOMIC else { return .failed(.EIO) }
+        let bus = try svmm.device.pci.dma.map(page, .bidirectional)
+        do throws(KernelError) {
+          let entry = GPUPTE.host(bus, writable: word.isWritable, atomic: false)
+          try await svmm.gpuSpace.setPages([entry], at: gpuAddress)
+        } catch {
+          svmm.device.pci.dma.unmap(bus, .bidirectional)
+          throw error
+        }
+        svmm.mirrored.insert(address.page, bus)
+      }
+    } catch {
+      return .failed(error)
+    }
+    return .served
+  }
+
+  /// An atomic access needs the page in VRAM: it is moved there first, which may fail; then the
+  /// fault is cancelled.
+  // QUIRK(nouveau): the kernel takes exclusive access to the page in RAM instead and maps it for
+  // atomics over the bus.
+  private func prepareAtomic(_ svmm: SVMM, _ range: VirtualRange) async {
+    if case .device = svmm.space.entry(at: range.start).location { return }
+    do throws(KernelError) {
+      _ = try await dmem.migrateToDevice(svmm, range)
+    } catch {
+      nouveau.device.log.error("svm", "atomic at \(range.start): \(error)")
+    }
+  }
+}

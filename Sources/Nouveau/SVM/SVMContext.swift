@@ -1,0 +1,65 @@
+public import Base
+public import LinuxMM
+
+/// An open device, as one process has it: what its file descriptor stands for.
+///
+/// Kernel: struct nouveau_cli with its svm (nouveau_drv.h), the ioctls of nouveau_svm.c
+public final class SVMContext {
+  private let svm: SVM
+  private let svmm: SVMM
+
+  init(_ svm: SVM, _ svmm: SVMM) {
+    self.svm = svm
+    self.svmm = svmm
+  }
+
+  /// The context's instance block; what runs on the GPU for this process is bound to it.
+  public var instanceAddress: VRAMAddress { svmm.instanceAddress }
+
+  /// Moves what can be moved of a range to the device. `EINVAL` when a part isn't mapped or an end
+  /// isn't page aligned; nothing has moved then. Kernel: nouveau_svmm_bind
+  public func migrateToDevice(_ range: VirtualRange) async throws(KernelError) -> MigrationResult {
+    try await svm.dmem.migrateToDevice(svmm, range)
+  }
+
+  /// Brings back what of a range lives on the device; the number of pages. `EINVAL` as above, or the
+  /// error of the first page that couldn't come.
+  public func migrateToRAM(_ range: VirtualRange) async throws(KernelError) -> Int {
+    try await svm.dmem.migrateToRAM(svmm.space, range)
+  }
+
+  /// The GPU's translation of an address.
+  public func translation(of address: VirtualAddress) -> DeviceTranslation {
+    let entry = svmm.gpuSpace.entry(at: GPUVirtualAddress(address.rawValue))
+    if let vram = entry.vramAddress { return .vram(vram, writable: entry.isWritable) }
+    if let bus = entry.hostAddress { return .host(bus, writable: entry.isWritable) }
+    return .none
+  }
+
+  /// Closes the device for the process. Kernel: nouveau_svmm_fini
+  public func close() async { await svm.unbind(svmm) }
+}
+
+/// What a GPU page table says of a page.
+public enum DeviceTranslation: Hashable, Sendable {
+  case none
+  case vram(VRAMAddress, writable: Bool)
+  case host(DMAAddress, writable: Bool)
+}
+
+extension SVM {
+  /// Opens the device for a process. Kernel: nouveau_svmm_init
+  public func open(_ space: AddressSpace) async throws(KernelError) -> SVMContext {
+    SVMContext(self, try await bind(space))
+  }
+
+  /// What device memory has done.
+  public var dmemCounters: DmemCounters { dmem.counters }
+  /// Device pages in use.
+  public var devicePagesInUse: Int { dmem.pagesInUse }
+  /// Chunks that exist.
+  public var chunkCount: Int { dmem.chunks.count }
+
+  /// Gives empty chunks back beyond the first `kept`; how many.
+  public func trim(keeping kept: Int) async -> Int { await dmem.trim(keeping: kept) }
+}
