@@ -1,4 +1,5 @@
 #if !PCIAccess
+  import Foundation
   import PCIDiscovery
   import Testing
 
