@@ -6,20 +6,55 @@ import PackageDescription
 
 struct Module {
   var name: String
+  /// Modules of earlier rows.
   var needs: [String] = []
+  /// Libraries from outside.
   var products: [Target.Dependency] = []
-  var tests: [String] = []
+  /// What the module's tests need beside the module and its `needs`; nil for a module without tests.
+  var tests: [String]? = []
+  var isCommand = false
 }
+
+let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
 let modules: [Module] = [
   Module(name: "Base"),
-  Module(
-    name: "KernelRuntime", needs: ["Base"],
-    products: [
-      .product(name: "DequeModule", package: "swift-collections"),
-      .product(name: "HeapModule", package: "swift-collections"),
-    ]),
+  Module(name: "KernelRuntime", needs: ["Base"], products: [deque, heap]),
   Module(name: "DeviceSeam", needs: ["Base", "KernelRuntime"]),
+  Module(name: "NVHardware", needs: ["Base"]),
+  Module(name: "LinuxMM", needs: ["Base", "KernelRuntime"], products: [deque]),
+  Module(name: "DMAFence", needs: ["Base", "KernelRuntime"], products: [deque]),
+  Module(name: "Falcon", needs: ["Base"]),
+  Module(
+    name: "Nouveau",
+    needs: ["Base", "KernelRuntime", "DeviceSeam", "NVHardware", "LinuxMM", "DMAFence"],
+    products: [deque], tests: ["EmulatedGPU"]),
+  Module(
+    name: "EmulatedGPU", needs: ["Base", "KernelRuntime", "DeviceSeam", "NVHardware"],
+    products: [deque]),
+  Module(
+    name: "Machine",
+    needs: [
+      "Base", "KernelRuntime", "DeviceSeam", "LinuxMM", "DMAFence", "Nouveau", "EmulatedGPU",
+    ]),
+  Module(
+    name: "NouveauTestKit",
+    needs: [
+      "Base", "KernelRuntime", "DeviceSeam", "LinuxMM", "DMAFence", "Nouveau", "EmulatedGPU",
+      "Machine",
+    ],
+    products: [yams, deque]),
+  Module(name: "PCIDiscovery", needs: ["Base"]),
+  Module(
+    name: "NouveauCLI",
+    needs: [
+      "Base", "KernelRuntime", "LinuxMM", "DMAFence", "Nouveau", "EmulatedGPU", "Machine",
+      "NouveauTestKit", "PCIDiscovery", "Falcon",
+    ],
+    products: [arguments], tests: nil, isCommand: true),
 ]
 
 let settings: [SwiftSetting] = [
@@ -32,27 +67,58 @@ let settings: [SwiftSetting] = [
   .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
 
-var targets: [Target] = []
+// libpciaccess stands beside the rest, behind a trait: without it everything else still builds.
+let pciTrait = "PCIAccess"
+var targets: [Target] = [
+  .systemLibrary(
+    name: "CPCIAccess", pkgConfig: "pciaccess", providers: [.apt(["libpciaccess-dev"])])
+]
+
 for module in modules {
+  var dependencies = module.needs.map { Target.Dependency.target(name: $0) } + module.products
+  if module.name == "PCIDiscovery" {
+    dependencies.append(.target(name: "CPCIAccess", condition: .when(traits: [pciTrait])))
+  }
   targets.append(
-    .target(
-      name: module.name,
-      dependencies: module.needs.map { .target(name: $0) } + module.products,
-      swiftSettings: settings))
-  if !module.tests.isEmpty {
+    module.isCommand
+      ? .executableTarget(
+        name: module.name, dependencies: dependencies, swiftSettings: settings)
+      : .target(name: module.name, dependencies: dependencies, swiftSettings: settings))
+  if let extra = module.tests {
     targets.append(
       .testTarget(
         name: module.name + "Tests",
-        dependencies: (module.needs + [module.name] + module.tests).map { .target(name: $0) },
+        dependencies: ([module.name] + module.needs + extra).map { .target(name: $0) },
         swiftSettings: settings))
   }
 }
 
+// Tests of more than one module.
+let everything = modules.map(\.name)
+for (name, needs, products) in [
+  ("ExplorationTests", ["Base", "KernelRuntime", "NouveauTestKit"], []),
+  ("CLITests", everything, [arguments]),
+  ("TidyTests", [], []),
+] as [(String, [String], [Target.Dependency])] {
+  targets.append(
+    .testTarget(
+      name: name, dependencies: needs.map { .target(name: $0) } + products,
+      swiftSettings: settings))
+}
+
 let package = Package(
   name: "nouveau-dmem",
-  products: modules.map { .library(name: $0.name, targets: [$0.name]) },
+  products: [.executable(name: "nouveau", targets: ["NouveauCLI"])]
+    + modules.filter { !$0.isCommand }.map { .library(name: $0.name, targets: [$0.name]) },
+  traits: [
+    .trait(
+      name: pciTrait, description: "Find this machine's own PCI devices through libpciaccess"),
+    .default(enabledTraits: [pciTrait]),
+  ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0")
+    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
   targets: targets
 )
