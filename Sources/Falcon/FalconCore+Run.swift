@@ -59,8 +59,8 @@ extension FalconCore {
     if changed || timers.watchdogExpired { linesChanged() }
   }
 
-  /// ``service()`` if anything is due. Whatever makes something due earlier ends the inner loop, which
-  /// then computes `dueAt` again.
+  /// ``service()`` if anything is due. Whatever makes something due earlier ends the inner loop,
+  /// which then computes `dueAt` again.
   @inline(__always)
   func serviceIfDue() {
     if store.cycle >= dueAt { service() }
