@@ -37,8 +37,8 @@ private func world(_ names: String...) throws -> FakeWorld {
         class          030200
         revision       a1
         chip           GP100 (Pascal)
-        verdict        modelled: id 0x15f8 lies among the listed boards of GP100, which profile GP100\
-     models
+        verdict        modelled: id 0x15f8 lies among the listed boards of GP100, which profile\
+     GP100 models
         BAR0           16 MiB at 0x92000000, memory, 32-bit, not prefetchable
         BAR1           16 GiB at 0x20000000000, memory, 64-bit, prefetchable
         BAR3           32 MiB at 0x20400000000, memory, 64-bit, prefetchable
@@ -150,7 +150,11 @@ private func world(_ names: String...) throws -> FakeWorld {
 @Test func command_controlCharactersStayOffTheTerminal() throws {
   let machine = try world("t4")
   machine.devices[0].driver = "x\u{1b}[31mred"
-  #expect(try machine.run().contains("driver         x.[31mred"))
+  machine.devices[0].names.device = "a\u{9b}31m\nb"
+  let text = try machine.run()
+  #expect(text.contains("driver         x.[31mred"))
+  #expect(text.contains("NVIDIA Corporation  a.31m.b\n"))
+  #expect(!text.unicodeScalars.contains { $0 == "\u{1b}" || $0 == "\u{9b}" })
 }
 
 @Test func environment_filesOfThisMachine() throws {

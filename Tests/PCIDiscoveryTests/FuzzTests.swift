@@ -4,8 +4,8 @@ import Testing
 
 /// How long the fuzzers run: short in the suite, as long as the environment says otherwise.
 ///
-/// `PCI_FUZZ_COUNT` inputs a parser, from the seed `PCI_FUZZ_SEED` on. A trap kills the program; the
-/// last line on standard error then names the seed to start from.
+/// `PCI_FUZZ_COUNT` inputs a parser, from the seed `PCI_FUZZ_SEED` on. A trap kills the program;
+/// the last line on standard error then names the seed to start from.
 private enum Fuzz {
   static func number(_ key: String) -> UInt64? {
     ProcessInfo.processInfo.environment[key].flatMap { UInt64($0) }

@@ -42,6 +42,12 @@ private let list = """
   #expect(content.devices[0].names.device == nil)
 }
 
+@Test func recordList_withoutDriversDoesNotSayThatThereIsNone() throws {
+  let content = try parse(list.replacing("Driver:\tnouveau\n", with: ""))
+  #expect(content.devices.allSatisfy { DeviceReport(record: $0).text.contains("  unknown\n") })
+  #expect(try DeviceReport(record: parse(list).devices[0]).text.contains("driver    none\n"))
+}
+
 @Test func recordList_takesCRLFAndDiagnostics() throws {
   let crlf = "lspci: Unable to load\n" + list
   let windows = crlf.utf8.flatMap { $0 == 0x0a ? [0x0d, 0x0a] : [$0] }
@@ -108,11 +114,14 @@ private func dump(_ record: PCIDeviceRecord, verbose: Bool) -> String {
   let board = try #require(try Recordings.load("t4").devices.first)
   let found = try #require(try parse(dump(board, verbose: false)).devices.first)
   #expect(found.regions.allSatisfy { $0.size == nil })
-  #expect(found.unread.map(\.field) == ["region sizes"])
+  #expect(
+    found.unread.map(\.field) == ["driver, IOMMU group, NUMA node", "region sizes"])
+  #expect(DeviceReport(record: found).text.contains("driver         unknown\n"))
   var short = board
   short.config = Array(board.config.prefix(64))
   let header = try #require(try parse(dump(short, verbose: false)).devices.first)
-  #expect(header.unread.map(\.field) == ["config", "region sizes"])
+  #expect(
+    header.unread.map(\.field) == ["driver, IOMMU group, NUMA node", "config", "region sizes"])
   #expect(header.link == nil)
 }
 

@@ -127,8 +127,8 @@
       for (a, b) in zip(found, expected) {
         #expect(a.vendor == b.vendor && a.device == b.device && a.classCode == b.classCode)
         #expect(a.subsystem == b.subsystem && a.revision == b.revision)
-        // Not the driver: Debian's lspci reads that link with glibc's __readlink_chk, which umockdev
-        // doesn't replace.
+        // Not the driver: Debian's lspci reads that link with glibc's __readlink_chk, which
+        // umockdev doesn't replace.
         #expect(a.iommuGroup == b.iommuGroup && a.numaNode == b.numaNode, "\(a.address)")
       }
       let dump = try machine.run([lspci, "-vvxxxxD"])

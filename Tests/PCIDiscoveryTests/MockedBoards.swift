@@ -5,10 +5,10 @@
 
   /// A machine of umockdev's making, with the devices of some records.
   ///
-  /// umockdev redirects `open`, `stat`, `readlink` and `opendir` of /sys into a folder of its own, but
-  /// not `scandir`, with which libpciaccess lists the devices (glibc's `scandir` calls an internal
-  /// `opendir`). So a second preloaded library, built from ``scandirSource``, replaces `scandir` by
-  /// one that calls the `opendir` that umockdev replaced.
+  /// umockdev redirects `open`, `stat`, `readlink` and `opendir` of /sys into a folder of its own,
+  /// but not `scandir`, with which libpciaccess lists the devices (glibc's `scandir` calls an
+  /// internal `opendir`). So a second preloaded library, built from ``scandirSource``, replaces
+  /// `scandir` by one that calls the `opendir` that umockdev replaced.
   struct MockedMachine {
     let folder: URL
     let umockdev: String

@@ -1,8 +1,8 @@
 /// Reads a board's BIOS through the PROM window of its registers.
 ///
-/// SOURCE: nouveau's nvkm/subdev/bios/shadowrom.c: BAR0 0x300000 to 0x3fffff, visible while bit 0 of
-/// configuration word 0x50 is clear. nouveau clears that bit first; this program doesn't write, so a
-/// hidden window stays hidden.
+/// SOURCE: nouveau's nvkm/subdev/bios/shadowrom.c: BAR0 0x300000 to 0x3fffff, visible while bit 0
+/// of configuration word 0x50 is clear. nouveau clears that bit first; this program doesn't write,
+/// so a hidden window stays hidden.
 public enum PROMReader {
   static let window: UInt64 = 0x30_0000
   static let size = 1 << 20

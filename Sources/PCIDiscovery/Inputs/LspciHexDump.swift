@@ -43,6 +43,8 @@ private struct Dump {
   var numaNode: Int?
   var sizes: [(index: Int, size: UInt64)] = []
   var romSize: UInt64?
+  /// Whether `-v` was given.
+  var hasDetails = false
 
   init(address: PCIAddress, place: TextPlace) {
     self.address = address
@@ -70,6 +72,7 @@ private struct Dump {
 
   /// Takes from a line of `-v` what configuration space doesn't hold.
   mutating func note(detail line: Substring) {
+    hasDetails = true
     let text = line.drop { $0 == "\t" || $0 == " " }
     if let rest = text.after("Kernel driver in use: ") {
       driver = String(rest)
@@ -148,6 +151,12 @@ private struct Dump {
     }
     record.expansionROM = space.expansionROM
     record.expansionROM?.size = romSize
+    if !hasDetails {
+      record.unread.append(
+        .init(
+          field: "driver, IOMMU group, NUMA node", reason: "configuration space doesn't hold them",
+          remedy: "run lspci -vvxxxx, or use --record"))
+    }
     if config.count < PCIConfigSpace.conventionalSize {
       record.unread.append(
         .init(

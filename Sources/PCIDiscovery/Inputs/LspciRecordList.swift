@@ -45,6 +45,13 @@ enum LspciRecordList {
       }
     }
     if let done = open { result.append(try done.record()) }
+    // Without any driver in the whole list it was most likely made without -k.
+    if result.allSatisfy({ $0.driver == nil }) {
+      for index in result.indices {
+        result[index].unread.append(
+          .init(field: "driver", reason: "the list names no driver", remedy: "run lspci -vmmnnDk"))
+      }
+    }
     return result
   }
 }

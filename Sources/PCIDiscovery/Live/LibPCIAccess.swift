@@ -6,9 +6,9 @@
   /// libpciaccess, behind a scope.
   ///
   /// UNSAFE: the library hands out pointers into its own state, valid from `pci_system_init` until
-  /// `pci_system_cleanup`; nothing here keeps one beyond ``withSystem(_:)``. Only functions that read
-  /// are called: `pci_device_read_rom`, `pci_device_enable` and the `cfg_write` family, which write
-  /// to the device or to sysfs, appear nowhere.
+  /// `pci_system_cleanup`; nothing here keeps one beyond ``withSystem(_:)``. Only functions that
+  /// read are called: `pci_device_read_rom`, `pci_device_enable` and the `cfg_write` family, which
+  /// write to the device or to sysfs, appear nowhere.
   enum LibPCIAccess {
     /// The library keeps its state in a global of its own, without a lock.
     ///

@@ -26,7 +26,8 @@ public struct PCIConfigSpace: Hashable, Sendable {
   }
 }
 
-// SOURCE: PCI Local Bus 3.0 section 6.2 and PCI Express 3.0 section 7.8; include/uapi/linux/pci_regs.h.
+// SOURCE: PCI Local Bus 3.0 section 6.2 and PCI Express 3.0 section 7.8;
+// include/uapi/linux/pci_regs.h.
 extension PCIConfigSpace {
   /// Whether the function decodes accesses to its memory windows (command bit 1).
   public var decodesMemory: Bool? { read16(0x04).map { $0 & 0x2 != 0 } }

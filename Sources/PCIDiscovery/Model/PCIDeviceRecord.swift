@@ -101,7 +101,8 @@ extension PCIDeviceRecord {
 
   /// Whether this is a display or 3D controller of NVIDIA's: what nouveau's table of ids matches.
   ///
-  /// SOURCE: nouveau matches base class 0x03 of vendors 0x10de and 0x12d2 (NVIDIA with SGS-Thomson).
+  /// SOURCE: nouveau matches base class 0x03 of vendors 0x10de and 0x12d2 (NVIDIA with
+  /// SGS-Thomson).
   public var isNVIDIADisplay: Bool {
     (vendor == 0x10de || vendor == 0x12d2) && baseClass == 0x03
   }

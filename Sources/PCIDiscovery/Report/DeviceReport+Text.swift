@@ -9,7 +9,7 @@ extension DevicesReport {
           : "no NVIDIA display or 3D controller among the \(total) PCI devices of \(origin);"
             + " --all lists them\n")
     }
-    if !notes.isEmpty { parts.append(notes.map { "note: \($0)\n" }.joined()) }
+    if !notes.isEmpty { parts.append(notes.map { "note: \($0.printable)\n" }.joined()) }
     return parts.joined(separator: "\n")
   }
 }
@@ -31,7 +31,7 @@ extension DeviceReport {
       names.vendor ?? "vendor \(HexText.bare(record.vendor, digits: 4))",
       names.device ?? "device \(HexText.bare(record.device, digits: 4))",
     ]
-    return title.compactMap { $0 }.joined(separator: "  ") + "\n" + table.text
+    return title.compactMap { $0 }.joined(separator: "  ").printable + "\n" + table.text
   }
 
   private func addIdentity(to table: inout FieldTable) {
@@ -57,7 +57,8 @@ extension DeviceReport {
     if let rom = record.expansionROM {
       table.add("expansion ROM", PCIRegion.text(size: rom.size, address: rom.address))
     }
-    table.add("driver", record.driver ?? "none")
+    let isDriverKnown = !record.unread.contains { $0.field.hasPrefix("driver") }
+    table.add("driver", record.driver ?? (isDriverKnown ? "none" : "unknown"))
     if let group = record.iommuGroup { table.add("IOMMU group", "\(group)") }
     if let node = record.numaNode { table.add("NUMA node", "\(node)") }
     if let link = record.link {
@@ -124,11 +125,15 @@ struct FieldTable {
     let width = rows.map(\.label.count).max() ?? 0
     return rows.map { row in
       let gap = String(repeating: " ", count: width - row.label.count + 2)
-      // A text from outside may hold control characters; none reaches the terminal.
-      let clean = row.text.unicodeScalars.map {
-        $0.properties.generalCategory == .control ? "." : $0
-      }
-      return "    \(row.label)\(gap)\(String(String.UnicodeScalarView(clean)))\n"
+      return "    \(row.label)\(gap)\(row.text.printable)\n"
     }.joined()
+  }
+}
+
+extension String {
+  /// The text with a dot for each control character, so that none from outside reaches a terminal.
+  fileprivate var printable: String {
+    let clean = unicodeScalars.map { $0.properties.generalCategory == .control ? "." : $0 }
+    return String(String.UnicodeScalarView(clean))
   }
 }

@@ -42,7 +42,7 @@ public struct DevicesCommand: Hashable, Sendable {
   ) throws(DiscoveryError) -> String {
     guard !all, !probe, record == nil, from == nil else {
       throw DiscoveryError(
-        "--rom FILE looks at the file alone, so --all, --probe, --record and --from don't go with it",
+        "--rom FILE looks at the file alone: --all, --probe, --record and --from don't go with it",
         remedy: "run the command twice, or use --rom device")
     }
     let report = ROMReport(try environment.readFile(path))

@@ -1,7 +1,8 @@
 /// A graphics BIOS, as nouveau reads it: images, their headers, the BIT table and what hangs on it.
 ///
-/// SOURCE: nouveau's nvkm/subdev/bios (shadow, image, pcir, npde, bit, pmu) for what is accepted and
-/// how it is addressed; NVIDIA's BIOS-Information-Table and DCB-4.x-Specification for the tables.
+/// SOURCE: nouveau's nvkm/subdev/bios (shadow, image, pcir, npde, bit, pmu) for what is accepted
+/// and how it is addressed; NVIDIA's BIOS-Information-Table and DCB-4.x-Specification for the
+/// tables.
 public struct VBIOS: Hashable, Sendable {
   /// The wrapper that some boards' flash images begin with ("NVGI").
   public struct Wrapper: Hashable, Sendable, Encodable {

@@ -26,8 +26,9 @@ struct VBIOSStart {
       offset = 0
       return
     }
-    // SOURCE: NVIDIA's BIOS-Information-Table: a firmware file may hold data for the hardware first;
-    // the expansion ROM begins at a 512-byte boundary with 55 aa whose pointer leads to "PCIR".
+    // SOURCE: NVIDIA's BIOS-Information-Table: a firmware file may hold data for the hardware
+    // first; the expansion ROM begins at a 512-byte boundary with 55 aa whose pointer leads to
+    // "PCIR".
     for at in stride(from: 512, to: min(rom.count, Self.limit), by: 512) {
       guard rom.u16(at) == 0xaa55, let pointer = rom.u16(at + 0x18) else { continue }
       if rom.u32(at + Int(pointer)) == VBIOSImage.headerMarks[0] {
