@@ -33,6 +33,7 @@ final class FakeTarget: ScenarioTarget {
 
   func run(_ body: @escaping () async -> Void) throws(RunFailure) { try kernel.run("main", body) }
 
+  func start() async throws(OperationFailure) {}
   func addProcess(_ name: String) async throws(OperationFailure) {}
 
   func map(_ plan: MappingPlan) async throws(OperationFailure) {

@@ -124,7 +124,7 @@ import Testing
       errors == [
         "f.yaml:1:1: error: the scenario lacks the key 'summary'; "
           + "add 'summary: A page keeps its bytes on the way.'",
-        "f.yaml:3:8: error: 'ram' is 100 KiB; write a size from 1 MiB to 64 GiB",
+        "f.yaml:3:8: error: 'ram' is 100 KiB; write a size from 1 MiB to 256 GiB",
         "f.yaml:4:12: error: 'profile' is 'gp1000'; did you mean 'gp100'?",
         "f.yaml:5:9: error: 'mode' is a list; "
           + "write simulated or real-time, such as 'simulated'",

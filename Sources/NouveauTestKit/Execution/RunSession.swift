@@ -61,6 +61,7 @@ final class RunSession {
 
   private func setUp() async -> Bool {
     do throws(OperationFailure) {
+      try await target.start()
       for process in scenario.processes {
         try await target.addProcess(process.name)
         for mapping in process.mappings {

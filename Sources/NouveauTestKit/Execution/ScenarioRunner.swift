@@ -60,7 +60,7 @@ public struct ScenarioRunner {
   private static func needsTrace(_ steps: [Step]) -> Bool {
     steps.contains { step in
       switch step.action {
-      case .expect(let expectation): expectation.trace != nil
+      case .expect(let expectation): expectation.trace != nil || expectation.fences != nil
       case .parallel(let branches): branches.contains { needsTrace($0.steps) }
       case .spawn(let branch): needsTrace(branch.steps)
       case .repeated(_, let steps): needsTrace(steps)

@@ -37,14 +37,18 @@ public struct TargetRequest {
   /// The runtime that the plan asks for. A target must use it, so that seeds, orders, failures and
   /// traces are under the caller's control.
   public func makeKernel() -> Kernel {
-    let seeded: any Choices =
-      switch plan.order {
-      case .fifo: FIFOChoices(seed: plan.seed)
-      case .random: RandomWalkChoices(seed: plan.seed)
-      }
-    return Kernel(
-      mode: plan.isRealTime ? .realTime : .simulated, choices: choices ?? seeded,
+    Kernel(
+      mode: plan.isRealTime ? .realTime : .simulated, choices: makeChoices(),
       failures: failures ?? FailurePlan(), trace: trace ?? Trace(isOn: isTracing))
+  }
+
+  /// Where order and draws come from.
+  public func makeChoices() -> any Choices {
+    if let choices { return choices }
+    switch plan.order {
+    case .fifo: return FIFOChoices(seed: plan.seed)
+    case .random: return RandomWalkChoices(seed: plan.seed)
+    }
   }
 }
 
@@ -73,6 +77,8 @@ public protocol ScenarioTarget: AnyObject {
   func run(_ body: @escaping () async -> Void) throws(RunFailure)
 
   // Set-up, before the first step.
+  /// The machine comes up, with its driver.
+  func start() async throws(OperationFailure)
   func addProcess(_ name: String) async throws(OperationFailure)
   func map(_ plan: MappingPlan) async throws(OperationFailure)
 

@@ -85,6 +85,7 @@ public enum PageLocation: String, Sendable, CaseIterable {
   case ram
   case device
   case migrating
+  case poison
 }
 
 /// Pages of a mapping.

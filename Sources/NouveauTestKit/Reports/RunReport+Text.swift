@@ -1,4 +1,7 @@
 extension RunReport {
+  /// One defect often shows on many pages; the text stops here, JSON doesn't.
+  private static let shownMismatches = 12
+
   /// The report as text: one line for a pass; for a failure each mismatch and how to see it again.
   public func text() -> String {
     let time = Self.timeText(duration)
@@ -6,10 +9,13 @@ extension RunReport {
       return "ok    \(scenario)  \(stepCount) steps, \(time)\n"
     }
     var lines = ["FAIL  \(scenario)  \(stepCount) steps, \(time), seed \(seed)"]
-    for mismatch in mismatches {
+    for mismatch in mismatches.prefix(Self.shownMismatches) {
       lines.append("  \(mismatch.mark): step \(mismatch.step), \(mismatch.title)")
       lines.append("    expected: \(mismatch.expected)")
       lines.append("    got:      \(mismatch.got)")
+    }
+    if mismatches.count > Self.shownMismatches {
+      lines.append("  and \(mismatches.count - Self.shownMismatches) more; --json lists all")
     }
     for (point, strikes) in injected {
       lines.append("  injected: \(point) failed \(strikes) time\(strikes == 1 ? "" : "s")")

@@ -55,11 +55,11 @@ extension Schema {
           .choice([SchemaChoice("gp100", "Pascal GP100: copy engine class C0B5, one page fault")]),
           fallback: "gp100", example: "gp100", "The GPU."),
         SchemaKey(
-          "ram", .size((1 << 20)...(1 << 36), multipleOf: pageBytes), fallback: "64 MiB",
+          "ram", .size((1 << 20)...(1 << 38), multipleOf: pageBytes), fallback: "64 MiB",
           example: "32 MiB", "System memory."),
         SchemaKey(
-          "vram", .size((4 << 20)...(1 << 36), multipleOf: 2 << 20), fallback: "64 MiB",
-          example: "16 MiB", "Video memory, in chunks of 2 MiB."),
+          "vram", .size((16 << 20)...(1 << 40), multipleOf: 1 << 20), fallback: "64 MiB",
+          example: "16 MiB", "Video memory. Chunks of device memory are 2 MiB of it."),
         SchemaKey(
           "policy",
           .choice([

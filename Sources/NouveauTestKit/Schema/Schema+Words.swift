@@ -36,6 +36,7 @@ extension Schema {
     SchemaChoice("ram", "a page of system memory"),
     SchemaChoice("device", "a device-private page"),
     SchemaChoice("migrating", "a migration entry"),
+    SchemaChoice("poison", "a mark that the page's bytes are lost"),
   ]
 
   /// What a step may come back with: success, a signal, or a kernel error.

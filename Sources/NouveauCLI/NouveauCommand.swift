@@ -1,0 +1,21 @@
+import ArgumentParser
+
+/// The command `nouveau`.
+@main
+struct NouveauCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "nouveau",
+    abstract: "Runs nouveau's device memory path on a machine that is all model.",
+    discussion: """
+      The driver migrates pages of processes to the memory of an emulated GPU and
+      back, over a model of Linux's memory management. No GPU, no kernel module
+      and no root is needed.
+
+      EXAMPLES
+        nouveau demo                        A narrated run on real bytes.
+        nouveau run docs/scenarios/*.yaml   Scenario files: does all hold?
+        nouveau bench                       Figures, with raw memcpy beside.
+        nouveau schema                      Every key of scenario files.
+      """,
+    subcommands: [RunCommand.self, SchemaCommand.self])
+}

@@ -1,0 +1,121 @@
+public import Base
+import EmulatedGPU
+import KernelRuntime
+import LinuxMM
+public import Machine
+import Nouveau
+
+/// The project's own machine under scenarios: the driver on the emulated GPU over the model of mm.
+public final class MachineTarget {
+  public let machine: Machine
+  /// By their names in the scenario, in order of creation.
+  var processes: [(name: String, process: Process)] = []
+  var mappings: [(name: String, place: MappingPlace)] = []
+  var pins: [(space: AddressSpace, pages: PinnedPages)?] = []
+  var locks: [PFN?] = []
+  /// The driver's counts when it was unbound.
+  var lastCounters = DmemCounters()
+
+  /// Where a mapping lies.
+  struct MappingPlace {
+    let process: Process
+    let range: VirtualRange
+  }
+
+  public init(_ request: TargetRequest) throws(KernelError) {
+    machine = try Machine(try Self.configuration(request))
+  }
+
+  private static func configuration(_ request: TargetRequest) throws(KernelError)
+    -> MachineConfiguration
+  {
+    let plan = request.plan
+    var configuration = MachineConfiguration()
+    configuration.ramBytes = plan.ramBytes
+    configuration.gpu.vramBytes = plan.vramBytes
+    configuration.mode = plan.isRealTime ? .realTime : .simulated
+    configuration.choices = request.makeChoices()
+    configuration.isTracing = request.isTracing
+    if let failures = request.failures { configuration.failures = failures }
+    configuration.policy = DmemPolicy(
+      faultAround: try policy(plan.policy),
+      batchPages: plan.batchPages ?? configuration.policy.batchPages,
+      batchesInFlight: configuration.policy.batchesInFlight,
+      emptyChunksKept: plan.keptChunks ?? configuration.policy.emptyChunksKept)
+    return configuration
+  }
+
+  /// The policy by its name in the schema: `single` or `block-N`.
+  private static func policy(_ name: String) throws(KernelError) -> any FaultAroundPolicy {
+    if name == "single" { return SinglePagePolicy() }
+    guard let pages = Int(name.drop { $0 != "-" }.dropFirst()) else { throw .EINVAL }
+    return try AlignedBlockPolicy(pages: pages)
+  }
+
+  // MARK: places
+
+  func process(_ name: String) -> Process {
+    guard let found = processes.first(where: { $0.name == name }) else {
+      invariantFailed("no process \(name) was made")
+    }
+    return found.process
+  }
+
+  func place(_ mapping: String) -> MappingPlace {
+    guard let found = mappings.first(where: { $0.name == mapping }) else {
+      invariantFailed("no mapping \(mapping) was made")
+    }
+    return found.place
+  }
+
+  func address(_ mapping: String, page: Int) -> VirtualAddress {
+    place(mapping).range.start + page * PageSize.bytes
+  }
+
+  func range(_ span: PageSpan) -> VirtualRange {
+    VirtualRange(start: address(span.mapping, page: span.pages.first), pages: span.pages.count)
+  }
+
+  func space(_ mapping: String) -> AddressSpace { place(mapping).process.space }
+
+  /// The device driver's memory; ENODEV when it is unbound.
+  func requireSVM() throws(OperationFailure) -> SVM {
+    guard let svm = machine.svm else { throw OperationFailure(.ENODEV) }
+    return svm
+  }
+
+  // MARK: errors
+
+  static func failure(_ error: AccessError) -> OperationFailure {
+    switch error {
+    case .segv: OperationFailure(.signal(.SIGSEGV, detail: error.description))
+    case .sigbus: OperationFailure(.signal(.SIGBUS, detail: error.description))
+    case .outOfMemory: OperationFailure(.outOfMemory(detail: error.description))
+    }
+  }
+
+  /// As the process would learn of it: a cancelled access kills what ran on the GPU.
+  static func failure(_ error: DeviceAccessError) -> OperationFailure {
+    switch error {
+    case .closed, .lost: OperationFailure(.ENODEV)
+    case .cancelled: OperationFailure(.EFAULT)
+    case .faulted: OperationFailure(.EIO)
+    }
+  }
+
+  func calling<T>(_ body: () async throws(KernelError) -> T) async throws(OperationFailure) -> T {
+    do throws(KernelError) {
+      return try await body()
+    } catch {
+      throw OperationFailure(error)
+    }
+  }
+
+  func accessing<T>(_ body: () async throws(AccessError) -> T) async throws(OperationFailure) -> T {
+    do throws(AccessError) {
+      return try await body()
+    } catch {
+      throw Self.failure(error)
+    }
+  }
+}

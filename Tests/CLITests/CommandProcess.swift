@@ -1,0 +1,44 @@
+import Foundation
+
+/// The built command, run as a process of its own with its output in pipes.
+enum CommandProcess {
+  struct Result {
+    let status: Int32
+    let output: String
+    let complaints: String
+  }
+
+  /// Beside the test runner, where the build puts both.
+  private static let folder = URL(fileURLWithPath: CommandLine.arguments[0])
+    .resolvingSymlinksInPath().deletingLastPathComponent()
+
+  static func run(_ arguments: [String]) throws -> Result {
+    let process = Process()
+    process.executableURL = folder.appending(path: "nouveau")
+    process.arguments = arguments
+    let output = Pipe()
+    let complaints = Pipe()
+    process.standardOutput = output
+    process.standardError = complaints
+    try process.run()
+    // The outputs of these tests fit a pipe's buffer, so reading one after the other can't block.
+    let text = output.fileHandleForReading.readDataToEndOfFile()
+    let errors = complaints.fileHandleForReading.readDataToEndOfFile()
+    process.waitUntilExit()
+    return Result(
+      status: process.terminationStatus, output: String(decoding: text, as: UTF8.self),
+      complaints: String(decoding: errors, as: UTF8.self))
+  }
+
+  /// A file with this text in a folder that is removed afterwards.
+  static func withFile<R>(_ name: String, _ text: String, _ body: (String) throws -> R) throws -> R
+  {
+    let folder = FileManager.default.temporaryDirectory
+      .appending(path: "nouveau-cli-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let file = folder.appending(path: name)
+    try Data(text.utf8).write(to: file)
+    return try body(file.path)
+  }
+}
