@@ -169,6 +169,32 @@ enum Canary {
     }
   }
 
+  /// A check that goes wrong only when all of a long task runs within one short window of another:
+  /// a random walk nearly never does that, a strategy that thinks in preemptions soon does.
+  static func window(locked: Bool) -> TaskFlow {
+    TaskFlow("window") { run in
+      let kernel = run.kernel
+      let isOpen = Cell(false)
+      let lock = SleepingLock(kernel, pocket)
+      run.task("opener") {
+        for _ in 0..<10 { await kernel.point() }
+        if locked { await lock.lock() }
+        isOpen.value = true
+        await kernel.point()
+        isOpen.value = false
+        if locked { lock.unlock() }
+        for _ in 0..<10 { await kernel.point() }
+      }
+      run.task("passer") {
+        if locked { await lock.lock() }
+        let wasOpen = isOpen.value
+        for _ in 0..<25 { await kernel.point() }
+        run.expect(!(wasOpen && isOpen.value), "passed-through")
+        if locked { lock.unlock() }
+      }
+    }
+  }
+
   /// A wait with a limit whose answer is taken for the event, although both may have come.
   static func timeOut(looksAgain: Bool) -> TaskFlow {
     TaskFlow("time-out") { run in

@@ -16,24 +16,24 @@ struct Prey: Sendable, CustomStringConvertible {
 
   static let all: [Prey] = [
     Prey(
-      name: "bank", offence: "lost-update", random: 40, pct: 60,
+      name: "bank", offence: "lost-update", random: 20, pct: 30,
       broken: { Canary.bank(locked: false) }, sound: { Canary.bank(locked: true) }),
     Prey(
-      name: "wake-up", offence: "hang.lost-wake-up", random: 60, pct: 80,
+      name: "wake-up", offence: "hang.lost-wake-up", random: 20, pct: 30,
       broken: { Canary.wakeUp(rechecks: false) }, sound: { Canary.wakeUp(rechecks: true) }),
     Prey(
-      name: "philosophers", offence: "deadlock", random: 40, pct: 80,
+      name: "philosophers", offence: "deadlock", random: 20, pct: 30,
       broken: { Canary.philosophers(ordered: false) },
       sound: { Canary.philosophers(ordered: true) }),
     Prey(
-      name: "double-free", offence: "double-free", random: 40, pct: 60,
+      name: "double-free", offence: "double-free", random: 20, pct: 30,
       broken: { Canary.doubleFree(atomic: false) }, sound: { Canary.doubleFree(atomic: true) }),
     Prey(
-      name: "bounded-buffer", offence: "hang.lost-wake-up", random: 2000, pct: 2000,
+      name: "bounded-buffer", offence: "hang.lost-wake-up", random: 50, pct: 200,
       broken: { Canary.boundedBuffer(wakesAll: false) },
       sound: { Canary.boundedBuffer(wakesAll: true) }),
     Prey(
-      name: "time-out", offence: "late-event-lost", random: 200, pct: 400,
+      name: "time-out", offence: "late-event-lost", random: 70, pct: 140,
       broken: { Canary.timeOut(looksAgain: false) }, sound: { Canary.timeOut(looksAgain: true) }),
   ]
 }
@@ -96,6 +96,19 @@ struct Prey: Sendable, CustomStringConvertible {
     let repeated = try #require(
       Shortener(FlowRunner(prey.broken())).shorten(finding.token, keeping: prey.offence))
     #expect(repeated.token == short)
+  }
+
+  @Test func longTaskInAShortWindow_isFoundByPrioritiesAndBounds() throws {
+    for seed in 0..<10 {
+      let report = Exploration(.pct(depth: 2), schedules: 1000, seed: UInt64(seed)).explore(
+        Canary.window(locked: false))
+      #expect(report.findings.map(\.offence.name) == ["passed-through"], "\(report.summary)")
+    }
+    let all = Exploration(.exhaustive(.init(preemptions: 1)), schedules: 1000).explore(
+      Canary.window(locked: false))
+    let finding = try #require(all.findings.first, "\(all.summary)")
+    #expect(finding.best.schedule.deviations == 1)
+    try Canary.window(locked: true).holdsInAllOrders(.init(preemptions: 1))
   }
 
   @Test func deadlock_namesTheCircle() throws {

@@ -163,6 +163,21 @@ import Testing
       ])
   }
 
+  @Test func sleepingLockInASignallingSection_isAnOffence() throws {
+    let flow = TaskFlow("signal") { run in
+      let kernel = run.kernel
+      let lock = SleepingLock(kernel, Canary.pocket)
+      run.task("driver") {
+        kernel.currentTask?.signallingDepth += 1
+        await lock.lock()
+        lock.unlock()
+        kernel.currentTask?.signallingDepth -= 1
+      }
+    }
+    let outcome = FlowRunner(flow).replay(Schedule())
+    #expect(outcome.offences.map(\.name) == ["lock.signalling"])
+  }
+
   @Test func hiddenState_isUncontrolledNondeterminism() throws {
     let runs = Canary.Cell(0)
     let flow = TaskFlow("fickle") { run in

@@ -171,6 +171,19 @@ import Testing
   @Test(arguments: ["0/2", "3/2", "1", "1/0", "a/b", "1/2/3"])
   func badShard_isRefused(_ text: String) { #expect(Shard(parsing: text) == nil) }
 
+  @Test func threads_findWhatOneFinds() throws {
+    var plan = Exploration(.random, schedules: 400)
+    plan.failureLimit = .max
+    let one = plan.explore(Canary.bank(locked: false))
+    let many = plan.explore(jobs: 3) { Canary.bank(locked: false) }
+    #expect(many.schedules == one.schedules)
+    #expect(many.failures == one.failures)
+    #expect(many.distinctOrders == one.distinctOrders)
+    #expect(many.findings.map(\.schedule) == one.findings.map(\.schedule))
+    #expect(many.findings.map(\.best) == one.findings.map(\.best))
+    #expect(many.isComplete)
+  }
+
   @Test func randomShards_seeTheSameOrdersAsTheWhole() throws {
     func hashes(_ shard: Shard) -> Int {
       var plan = Exploration(.random, schedules: 60, seed: 5)

@@ -161,6 +161,20 @@ import Testing
     #expect(runner.replay(loaded.schedule).marks == loaded.marks)
   }
 
+  @Test func narration_tellsDecisionsAndTheOffence() throws {
+    let report = Exploration(.exhaustive(.init()), schedules: 100).explore(
+      Canary.bank(locked: false))
+    let token = try #require(report.findings.first).best
+    let lines = Canary.Cell<[String]>([])
+    Narrator(Canary.bank(locked: false)) { lines.value.append($0) }.narrate(token)
+    #expect(
+      lines.value == [
+        "-- decision 2: deposit is preempted, withdrawal goes",
+        "-- withdrawal: ok", "-- deposit: ok",
+        "-- OFFENCE lost-update: balance 150, not 120",
+      ])
+  }
+
   @Test func decisions_areNarrated() throws {
     let runner = FlowRunner(Canary.bank(locked: false))
     let lines = Canary.Cell<[String]>([])

@@ -33,6 +33,8 @@ public final class FailurePlan {
     public let error: KernelError?
     /// Passages of the point before the rule was armed.
     let base: UInt64
+    /// It stays when rules are taken back: whoever runs the flow asked for it, not the flow.
+    public let isPinned: Bool
     /// How often it has struck.
     public fileprivate(set) var strikes: UInt64 = 0
   }
@@ -41,27 +43,41 @@ public final class FailurePlan {
   public private(set) var rules: [Rule] = []
   private var passages = [UInt64](repeating: 0, count: InjectionPoint.slots)
   private var armed: UInt64 = 0
+  /// The passages when the first rule struck, the one that failed among them; nil before that.
+  private var firstStrike: [UInt64]?
   /// Told of each strike.
   public var observer: ((InjectionPoint, KernelError?) -> Void)?
 
   public init() {}
 
-  /// Arms a failure; `error` defaults to the point's usual one.
-  public func arm(_ point: InjectionPoint, _ when: When, error: KernelError? = nil) {
+  /// Arms a failure; `error` defaults to the point's usual one. A pinned one can't be taken back.
+  public func arm(
+    _ point: InjectionPoint, _ when: When, error: KernelError? = nil, isPinned: Bool = false
+  ) {
     rules.append(
       Rule(
-        point: point, when: when, error: error ?? point.errors.first, base: passages[point.slot]))
+        point: point, when: when, error: error ?? point.errors.first, base: passages[point.slot],
+        isPinned: isPinned))
     armed |= 1 << UInt64(point.slot)
   }
 
-  /// Takes back every rule of `point`, or all rules.
+  /// Takes back every rule of `point`, or all rules, but for pinned ones.
   public func disarm(_ point: InjectionPoint? = nil) {
-    rules.removeAll { point == nil || $0.point == point }
+    rules.removeAll { !$0.isPinned && (point == nil || $0.point == point) }
     armed = rules.reduce(0) { $0 | 1 << UInt64($1.point.slot) }
   }
 
   /// How often `point` was passed.
   public func passages(of point: InjectionPoint) -> UInt64 { passages[point.slot] }
+
+  /// Whether any point was passed.
+  public var hasPassages: Bool { passages.contains { $0 > 0 } }
+
+  /// How often `point` was passed up to the first strike of any rule, that passage among them; 0
+  /// when none has struck.
+  public func passagesAtFirstStrike(of point: InjectionPoint) -> UInt64 {
+    firstStrike?[point.slot] ?? 0
+  }
 
   /// Passes a point that can give an error; throws it when a rule covers this passage.
   @inline(__always)
@@ -95,6 +111,7 @@ public final class FailurePlan {
       let rule = rules[index]
       guard rule.when.covers(passages[point.slot] - rule.base) else { continue }
       rules[index].strikes += 1
+      if firstStrike == nil { firstStrike = passages }
       observer?(point, rule.error)
       return rule
     }

@@ -23,12 +23,6 @@ public final class FlowRunner {
     recorder.observer = observer
     let plan = FailurePlan()
     for injection in injections { injection.arm(plan) }
-    var atStrike: [Passage] = []
-    if !injections.isEmpty {
-      plan.observer = { [flow, unowned plan] _, _ in
-        if atStrike.isEmpty { atStrike = Self.passages(flow, plan) }
-      }
-    }
     let run = FlowRun(
       choices: recorder, failures: plan, trace: trace ?? Trace(), stepLimit: stepLimit,
       protocols: flow.protocols)
@@ -42,7 +36,7 @@ public final class FlowRunner {
       run.offend("flow.error", "\(error)")
     }
     run.auditRuntime()
-    return outcome(of: run, seed: seed, trace: trace, atStrike: atStrike)
+    return outcome(of: run, seed: seed, trace: trace)
   }
 
   /// Repeats a run. With `isStrict`, a run that isn't the same has a ``Outcome/divergence``.
@@ -58,22 +52,20 @@ public final class FlowRunner {
   /// The decisions of the last run, and eight bits of what was seen up to each.
   var lastDecisions: ([Decision], [UInt8]) { (recorder.decisions, recorder.checks) }
 
-  private static func passages(_ flow: any Flow, _ plan: FailurePlan) -> [Passage] {
-    var passages: [Passage] = []
-    for point in flow.points {
-      let count = plan.passages(of: point)
-      if count > 0 { passages.append(Passage(point: point, count: count)) }
+  private func passages(_ count: (InjectionPoint) -> UInt64) -> [Passage] {
+    flow.points.compactMap { point in
+      let count = count(point)
+      return count > 0 ? Passage(point: point, count: count) : nil
     }
-    return passages
   }
 
-  private func outcome(
-    of run: FlowRun, seed: UInt64, trace: Trace?, atStrike: [Passage]
-  ) -> Outcome {
-    Outcome(
+  private func outcome(of run: FlowRun, seed: UInt64, trace: Trace?) -> Outcome {
+    let plan = run.failures
+    let struck = plan.rules.filter(\.isPinned).map { $0.strikes > 0 }
+    return Outcome(
       offences: run.offences, returned: run.returned,
-      passages: Self.passages(flow, run.failures),
-      struck: run.failures.rules.map { $0.strikes > 0 }, passagesAtFirstStrike: atStrike,
+      passages: plan.hasPassages ? passages(plan.passages) : [], struck: struck,
+      passagesAtFirstStrike: struck.contains(true) ? passages(plan.passagesAtFirstStrike) : [],
       marks: run.marks, coverage: run.coverage,
       schedule: recorder.schedule(seed: seed), orderHash: recorder.hash,
       traceHash: trace.map(\.hash) ?? 0,

@@ -21,7 +21,7 @@ public struct Injection: Hashable, Sendable, CustomStringConvertible {
   }
 
   func arm(_ plan: FailurePlan) {
-    plan.arm(point, persists ? .from(nth) : .nth(nth), error: error)
+    plan.arm(point, persists ? .from(nth) : .nth(nth), error: error, isPinned: true)
   }
 
   /// As in a token: `mm.page_alloc@3=ENOMEM`, with a `+` behind the number when later ones fail too.

@@ -63,6 +63,41 @@ public struct ExplorationReport: Sendable {
     }
   }
 
+  /// Adds another part of the same plan.
+  mutating func join(_ part: ExplorationReport) {
+    schedules += part.schedules
+    failures += part.failures
+    orders.formUnion(part.orders)
+    longestRun = max(longestRun, part.longestRun)
+    coverage.add(part.coverage)
+    divergence = divergence ?? part.divergence
+    for mark in part.reached {
+      if let index = reached.firstIndex(where: { $0.name == mark.name }) {
+        reached[index].count += mark.count
+      } else {
+        reached.append(mark)
+      }
+    }
+    for finding in part.findings {
+      guard let index = findings.firstIndex(where: { $0.offence.name == finding.offence.name })
+      else {
+        findings.append(finding)
+        continue
+      }
+      // The first order of all shows the offence, whichever thread met it.
+      let count = findings[index].count + finding.count
+      if finding.schedule < findings[index].schedule { findings[index] = finding }
+      findings[index].count = count
+    }
+  }
+
+  /// Settles what only all parts together say.
+  mutating func finishJoining(_ parts: [ExplorationReport]) {
+    findings.sort { ($0.schedule, $0.offence.name) < ($1.schedule, $1.offence.name) }
+    isComplete = parts.allSatisfy(\.isComplete)
+    coversBounds = parts.allSatisfy(\.coversBounds)
+  }
+
   private func token(_ outcome: Outcome) -> ReplayToken {
     ReplayToken(flow: flow, schedule: outcome.schedule, injections: plan.injections)
   }
