@@ -61,7 +61,7 @@ package final class NVKMDevice {
   }
 
   /// Polls a condition of the hardware for at most `timeout` nanoseconds; false when it never held.
-  /// Looks once at once, then sleeps in steps that double from 1 µs to 64 µs.
+  /// Looks once at once, then sleeps in steps that double from 1 µs to 1 ms.
   ///
   /// Kernel: nvkm_timer_wait_test (nvkm/subdev/timer/base.c)
   func wait(_ timeout: UInt64, until condition: () -> Bool) async -> Bool {
@@ -71,7 +71,7 @@ package final class NVKMDevice {
     while kernel.now < deadline && !isLost {
       await kernel.sleep(min(pause, deadline &- kernel.now))
       if condition() { return true }
-      pause = min(2 * pause, 64_000)
+      pause = min(2 * pause, 1_000_000)
     }
     return condition()
   }

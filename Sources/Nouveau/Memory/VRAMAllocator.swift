@@ -5,7 +5,7 @@ package import KernelRuntime
 ///
 /// Kernel: nvkm_mm_head (nvkm/core/mm.c)
 package final class VRAMAllocator {
-  private unowned let kernel: Kernel
+  private let kernel: Kernel
   /// Free runs of page numbers, sorted, never adjacent.
   private var free: [Range<UInt64>]
   /// Bytes the driver may use in all.

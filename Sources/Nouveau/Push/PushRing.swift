@@ -167,7 +167,8 @@ struct PushRing {
     memory.store(entry.word0, place)
     memory.store(entry.word1, place + 4)
     segments[Int(gpPut)] = head..<writer.cursor
-    head = writer.cursor == pushBytes ? 0 : writer.cursor
+    // Not wrapped yet: at 0, a full buffer would look empty.
+    head = writer.cursor
     gpPut = (gpPut &+ 1) & mask
     return (dwords, gpPut)
   }

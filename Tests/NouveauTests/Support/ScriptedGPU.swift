@@ -32,6 +32,8 @@ final class ScriptedGPU: PCIDevice, RegisterWindow {
   var launchesToRefuse = 0
   /// The host writes GP_GET back only when asked by ``writeBack()``.
   var isLazy = false
+  /// Fills of the window onto VRAM count as one access.
+  var fillsAtOnce = false
   /// Kept when not nil.
   var accesses: [Access]?
   /// Counted always.
@@ -121,10 +123,16 @@ final class ScriptedGPU: PCIDevice, RegisterWindow {
     if !isGone { writeRegister(value, offset) }
   }
 
+  func fill32(_ value: UInt32, at offset: UInt32, count: Int) {
+    if fillsAtOnce { accessCount -= count - 1 }
+    for index in 0..<UInt32(count) { write32(value, at: offset + 4 * index) }
+  }
+
   private func readRegister(_ offset: UInt32) -> UInt32 {
     if let place = framebuffer(offset) { return vram.load(UInt32.self, at: place) }
     switch offset {
     case NV_PMC.INTR(0): return pending
+    case NV_PFIFO.INTR_0: return hostPending
     default: return peek(offset)
     }
   }
@@ -145,6 +153,10 @@ final class ScriptedGPU: PCIDevice, RegisterWindow {
     case NV_PMC.INTR_EN_CLEAR(0):
       storage[NV_PMC.INTR_EN(0)] = peek(NV_PMC.INTR_EN(0)) & ~value
     case NV_UFLUSH.FB_FLUSH, NV_PFIFO.PREEMPT: break
+    case NV_PCCSR.base..<(NV_PCCSR.base + 8 * 128) where offset & 7 == 0:
+      // A bound channel starts from what its instance block says.
+      rings[(offset - NV_PCCSR.base) / 8] = nil
+      storage[offset] = value
     default: storage[offset] = value
     }
   }
@@ -158,9 +170,14 @@ final class ScriptedGPU: PCIDevice, RegisterWindow {
 
   // MARK: interrupts
 
+  /// PBDMA_INTR is a summary of the PBDMAs' bits.
+  private var hostPending: UInt32 {
+    peek(NV_PFIFO.INTR_0) | (peek(NV_PFIFO.INTR_PBDMA_ID) == 0 ? 0 : 1 << 29)
+  }
+
   private var pending: UInt32 {
     var word: UInt32 = 0
-    if peek(NV_PFIFO.INTR_0) & peek(NV_PFIFO.INTR_EN_0) != 0 {
+    if hostPending & peek(NV_PFIFO.INTR_EN_0) != 0 {
       word |= NV_PMC.INTR_PFIFO.make32(1)
     }
     if peek(NV_CE.LCE_INTR_STATUS(0)) & peek(NV_CE.LCE_INTR_EN(0)) != 0 { word |= 1 << 5 }
