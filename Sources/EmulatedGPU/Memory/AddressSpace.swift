@@ -41,11 +41,18 @@ struct TLB {
   private var entries: [Entry] = []
   private var stamp: UInt32 = 1
 
+  /// The slot of a page. Multiplying spreads pages that lie at equal places of big mappings, which
+  /// would push each other out.
+  @inline(__always)
+  private static func slot(_ page: UInt64) -> Int {
+    Int(truncatingIfNeeded: (page &* 0x9e37_79b9_7f4a_7c15) >> 54)
+  }
+
   @inline(__always)
   func lookup(_ address: UInt64) -> Translation? {
     guard !entries.isEmpty else { return nil }
     let page = address >> UInt64(PageSize.shift)
-    let entry = entries[Int(truncatingIfNeeded: page) & (Self.size - 1)]
+    let entry = entries[Self.slot(page)]
     guard entry.tag == page + 1, entry.stamp == stamp else { return nil }
     let offset = address & ((1 << UInt64(entry.shift)) - 1)
     return Translation(
@@ -56,7 +63,7 @@ struct TLB {
   mutating func insert(_ address: UInt64, base: Place, shift: UInt8, flags: PageFlags) {
     if entries.isEmpty { entries = [Entry](repeating: Entry(), count: Self.size) }
     let page = address >> UInt64(PageSize.shift)
-    entries[Int(truncatingIfNeeded: page) & (Self.size - 1)] = Entry(
+    entries[Self.slot(page)] = Entry(
       tag: page + 1, base: base.address, stamp: stamp, shift: shift, aperture: base.aperture,
       flags: flags)
   }
