@@ -1,0 +1,131 @@
+package import Base
+import KernelRuntime
+
+extension AddressSpace {
+  /// Visits every leaf entry that isn't empty, by address, mapped or not.
+  package func forEachEntry(_ body: (VirtualAddress, PageTableEntry) -> Void) {
+    visit(root, level: 0, base: 0, tables: nil, body)
+  }
+
+  /// Visits what hangs below one table and counts the tables met.
+  private func visit(
+    _ table: Int, level: Int, base: UInt64, tables count: ((Int) -> Void)?,
+    _ body: (VirtualAddress, PageTableEntry) -> Void
+  ) {
+    count?(table)
+    let block = manager.tables.block(table)
+    let isLeaf = level == PageTableLevel.upper.count
+    let shift = isLeaf ? UInt64(PageSize.shift) : UInt64(PageTableLevel.upper[level])
+    for index in 0..<PageTablePool.entriesPerTable {
+      let entry = block[index]
+      if entry.isNone { continue }
+      let address = base + UInt64(index) << shift
+      if isLeaf {
+        body(VirtualAddress(address), entry)
+      } else {
+        visit(Int(entry.rawValue >> 12), level: level + 1, base: address, tables: count, body)
+      }
+    }
+  }
+
+  /// Checks this process, adding the entries that map each page to `mapped`.
+  func audit(
+    _ audit: inout MemoryAudit, _ mapped: borrowing RecordTable<Int32>, isQuiet: Bool
+  ) {
+    auditMappings(&audit)
+    var tablesFound = 0
+    var resident = 0
+    var onDevice = 0
+    var entries: [(address: VirtualAddress, entry: PageTableEntry)] = []
+    visit(root, level: 0, base: 0, tables: { _ in tablesFound += 1 }) { address, entry in
+      entries.append((address, entry))
+    }
+    var vma: VMA?
+    for (address, entry) in entries {
+      if vma?.range.contains(address) != true { vma = find(address) }
+      guard let vma else {
+        audit.expect(false, "\(name): \(entry) at \(address), where nothing is mapped")
+        continue
+      }
+      switch entry.location {
+      case .ram(let pfn):
+        resident += 1
+        audit.systemEntries += 1
+        mapped[pfn.index] += 1
+        auditPlace(&audit, vma, address, entry, pfn)
+      case .device(let pfn):
+        resident += 1
+        onDevice += 1
+        audit.deviceEntries += 1
+        mapped[pfn.index] += 1
+        auditPlace(&audit, vma, address, entry, pfn)
+      case .migration(let pfn):
+        resident += 1
+        audit.migrationEntries += 1
+        audit.expect(!isQuiet, "\(name): \(entry) left at \(address)")
+        audit.expect(manager.isLocked(pfn), "\(name): \(entry) at \(address) of an unlocked page")
+      case .zero:
+        audit.zeroEntries += 1
+        audit.expect(!entry.isWritable, "\(name): the zero page is writable at \(address)")
+      case .poison:
+        audit.poisonEntries += 1
+      case .none, .exclusive, .swap, .marker:
+        audit.expect(false, "\(name): \(entry) at \(address)")
+      }
+    }
+    audit.expect(
+      resident == tally.residentPages, "\(name): rss \(tally.residentPages), entries \(resident)")
+    audit.expect(
+      onDevice == tally.devicePages,
+      "\(name): \(tally.devicePages) device pages, entries \(onDevice)")
+    audit.expect(
+      tablesFound == tally.pageTables,
+      "\(name): \(tally.pageTables) page tables, \(tablesFound) found")
+    if isQuiet { notifiers.audit(&audit, name) }
+  }
+
+  private func auditPlace(
+    _ audit: inout MemoryAudit, _ vma: VMA, _ address: VirtualAddress, _ entry: PageTableEntry,
+    _ pfn: PFN
+  ) {
+    let record = manager.pages[pfn.index]
+    let place = AnonymousPlace(region: vma.anonymous?.number ?? 0, index: vma.index(of: address))
+    audit.expect(
+      record.anonymous == place,
+      "\(name): \(entry) at \(address), but the page says region \(record.anonymous.region) "
+        + "index \(record.anonymous.index)")
+    let isWritable = entry.isWritable || entry.kind == .deviceWrite
+    audit.expect(
+      !isWritable || vma.protection.contains(.write),
+      "\(name): \(entry) at \(address) of a mapping \(vma.protection)")
+    audit.expect(
+      entry.isPresent == manager.isSystemPage(pfn),
+      "\(name): \(entry) at \(address) maps device memory for the CPU, or RAM as a device's (R41)")
+    audit.expect(
+      !isWritable || record.flags.contains(.exclusive),
+      "\(name): \(entry) at \(address) of a page that is not exclusive")
+  }
+
+  private func auditMappings(_ audit: inout MemoryAudit) {
+    var last = VirtualAddress(0)
+    for vma in mappings {
+      audit.expect(
+        vma.start >= last && vma.start < vma.end && vma.range.isPageAligned,
+        "\(name): mapping \(vma.range) after \(last)")
+      audit.expect(
+        vma.anonymous.map { $0.mappings.contains { $0 === vma } } ?? true,
+        "\(name): mapping \(vma.range) is not in its region's list")
+      last = vma.end
+    }
+  }
+}
+
+extension NotifierSubscriptions {
+  /// With nothing in flight every invalidation has ended.
+  func audit(_ audit: inout MemoryAudit, _ name: String) {
+    audit.expect(running == 0, "\(name): \(running) invalidations never ended (R60)")
+    audit.expect(!isInvalidating, "\(name): the notifier sequence \(sequence) stays odd")
+    audit.expect(
+      intervals.allSatisfy { $0.state == .active }, "\(name): an interval notifier half removed")
+  }
+}
