@@ -95,13 +95,16 @@ import Testing
         var operations: [Operation] = []
         let limit = tasks.count < 2 ? 3 : 1
         while operations.count < limit {
-          switch generator.below(6) {
+          switch generator.below(8) {
           case 0, 1: operations.append(.add(generator.below(3), 1 + generator.below(9)))
           case 2: operations.append(.copy(generator.below(3), generator.below(3)))
           case 3:
             let lock = generator.below(2)
             operations += [.lock(lock), .add(2, 3), .unlock(lock)]
-          case 4: operations.append(.wake)
+          case 4, 5:
+            let lock = generator.below(2)
+            operations += [.lock(lock), .lock(1 - lock), .unlock(1 - lock), .unlock(lock)]
+          case 6: operations.append(.wake)
           default: operations.append(.wait)
           }
         }
@@ -160,7 +163,7 @@ import Testing
     }
   }
 
-  @Test(arguments: 0..<30) func sleepSets_reachEveryEnd(_ seed: Int) {
+  @Test(arguments: 0..<40) func sleepSets_reachEveryEnd(_ seed: Int) {
     let program = Program(seed: UInt64(seed))
     let all = program.ends(.init(preemptions: nil))
     let pruned = program.ends(.init(preemptions: nil, pruning: .sleepSets))
@@ -169,7 +172,7 @@ import Testing
     #expect(pruned.report.schedules <= all.report.schedules)
   }
 
-  @Test(arguments: 0..<30) func localSteps_reachEveryEndWithinTheBound(_ seed: Int) {
+  @Test(arguments: 0..<40) func localSteps_reachEveryEndWithinTheBound(_ seed: Int) {
     let program = Program(seed: UInt64(seed))
     let all = program.ends(.init(preemptions: 1))
     let pruned = program.ends(.init(preemptions: 1, pruning: .localSteps))
