@@ -60,8 +60,11 @@ public class Fence {
     kernel.trace.record(.fenceEmit, context, seqno, on: row)
   }
 
-  /// For containers, which are their own operations.
-  init(container kernel: Kernel, context: UInt64, seqno: UInt64, is64Bit: Bool) {
+  /// For containers, which are their own operations, and for stand-ins, which leave no trace of
+  /// their making.
+  init(
+    container kernel: Kernel, context: UInt64, seqno: UInt64, is64Bit: Bool, isStandIn: Bool = false
+  ) {
     self.kernel = kernel
     lifetime = kernel.lifetime
     operations = nil
@@ -70,6 +73,7 @@ public class Fence {
     self.is64Bit = is64Bit
     sharedLock = nil
     row = nil
+    if !isStandIn { kernel.trace.record(.fenceEmit, context, seqno) }
   }
 
   deinit {
@@ -226,7 +230,8 @@ public class Fence {
   /// A fence went while callbacks waited for it: a defect of whoever dropped it. They get `EDEADLK`
   /// from a stand-in with the same number (`dma_fence_release`).
   private final func endWithoutSignal() {
-    let standIn = Fence(container: kernel, context: context, seqno: seqno, is64Bit: is64Bit)
+    let standIn = Fence(
+      container: kernel, context: context, seqno: seqno, is64Bit: is64Bit, isStandIn: true)
     standIn.names = (currentDriverName, currentTimelineName)
     standIn.failure = KernelError.EDEADLK.errno
     standIn.callbacks = callbacks

@@ -4,7 +4,7 @@ public import KernelRuntime
 ///
 /// A context is a timeline: its fences are ordered by sequence number. Numbers are never used twice.
 public final class FenceContexts {
-  private let kernel: Kernel
+  let kernel: Kernel
   /// 0 is the context of stub fences.
   private var next: UInt64 = 1
   private var sharedStub: Fence?
