@@ -141,6 +141,22 @@ import Testing
     #expect(parts.sorted() == whole.sorted())
   }
 
+  /// A flow may arm and take back failures of its own; those of the sweep stay.
+  @Test func flowsOwnFailures_leaveTheSweepsAlone() {
+    let flow = TaskFlow("own failures", points: [Canary.mapping]) { run in
+      run.task("worker") { () throws(KernelError) in
+        run.failures.arm(Canary.allocation, .always)
+        run.expect(run.failures.rules.first?.point == Canary.allocation, "own-rule-first")
+        run.failures.disarm()
+        try run.failures.check(Canary.allocation)
+        try run.failures.check(Canary.mapping)
+      }
+    }
+    let report = Sweep().run(flow)
+    #expect(report.passed, "\(report.table)")
+    #expect(report.rows.map(\.returned) == ["EIO", "EIO"])
+  }
+
   @Test func passageLimit_keepsFirstAndLast() {
     let flow = TaskFlow("many", points: [Canary.mapping]) { run in
       run.task("worker") { () throws(KernelError) in

@@ -39,7 +39,7 @@ public final class FailurePlan {
     public fileprivate(set) var strikes: UInt64 = 0
   }
 
-  /// The armed rules, in order of arming.
+  /// The armed rules in order of arming, pinned ones after all others.
   public private(set) var rules: [Rule] = []
   private var passages = [UInt64](repeating: 0, count: InjectionPoint.slots)
   private var armed: UInt64 = 0
@@ -54,10 +54,10 @@ public final class FailurePlan {
   public func arm(
     _ point: InjectionPoint, _ when: When, error: KernelError? = nil, isPinned: Bool = false
   ) {
-    rules.append(
-      Rule(
-        point: point, when: when, error: error ?? point.errors.first, base: passages[point.slot],
-        isPinned: isPinned))
+    let rule = Rule(
+      point: point, when: when, error: error ?? point.errors.first, base: passages[point.slot],
+      isPinned: isPinned)
+    rules.insert(rule, at: isPinned ? rules.count : rules.count { !$0.isPinned })
     armed |= 1 << UInt64(point.slot)
   }
 
