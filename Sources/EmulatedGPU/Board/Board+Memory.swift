@@ -48,6 +48,7 @@ extension Board {
     return try resolveSystem(place.address, isWrite: isWrite)
   }
 
+  @inline(__always)
   func resolveSystem(_ address: UInt64, isWrite: Bool) throws(BusFault) -> MemoryRun {
     let bus = DMAAddress(address)
     guard pci.isBusMaster else { throw refuse(.notBusMaster(bus)) }
@@ -60,6 +61,7 @@ extension Board {
     return MemoryRun(memory: target.memory, offset: target.offset, length: target.length)
   }
 
+  @inline(never)
   private func refuse(_ fault: BusFault) -> BusFault {
     dmaFaults.append(fault)
     pci.recordUnsupportedRequest()
@@ -76,6 +78,9 @@ extension Board {
   func load<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type, at place: Place)
     throws(BusFault) -> T
   {
+    if place.aperture == .vram, place.address < UInt64(vram.count - 8) {
+      return vram.load(type, at: Int(place.address))
+    }
     let run = try resolve(place, isWrite: false)
     guard run.length >= MemoryLayout<T>.size else { throw .outsideVRAM(VRAMAddress(place.address)) }
     return run.memory.load(type, at: run.offset)
@@ -83,6 +88,10 @@ extension Board {
 
   @inline(__always)
   func store<T: FixedWidthInteger & BitwiseCopyable>(_ value: T, at place: Place) throws(BusFault) {
+    if place.aperture == .vram, place.address < UInt64(vram.count - 8) {
+      vram.store(value, at: Int(place.address))
+      return
+    }
     let run = try resolve(place, isWrite: true)
     guard run.length >= MemoryLayout<T>.size else { throw .outsideVRAM(VRAMAddress(place.address)) }
     run.memory.store(value, at: run.offset)

@@ -11,6 +11,11 @@ final class Board {
   let kernel: Kernel
   let configuration: GPUConfiguration
   let chip: any ChipProfile
+  /// Of the chip, kept at hand for decoding.
+  let hostClass: UInt32
+  let copyClass: UInt32
+  let channelCount: UInt32
+  let faults: GPUFaultModel
   let dma: DMAAddressSpace
   let vram: MappedMemory
   let pci: ConfigurationSpace
@@ -41,6 +46,10 @@ final class Board {
     self.kernel = kernel
     self.configuration = configuration
     chip = configuration.chip
+    hostClass = chip.hostClass
+    copyClass = chip.copyClass
+    channelCount = chip.channelCount
+    faults = configuration.faults
     self.dma = dma
     vram = try MappedMemory(count: count)
     pci = ConfigurationSpace(configuration)

@@ -19,7 +19,7 @@ extension EmulatedGPU {
     case NV_XVE.mirror..<(NV_XVE.mirror + NV_XVE.mirrorByteCount):
       return board.pci.read(offset - NV_XVE.mirror)
     case 0x10_4000..<0x10_5000: return readCE(offset)
-    case NV_PCCSR.base..<(NV_PCCSR.base + 8 * board.chip.channelCount):
+    case NV_PCCSR.base..<(NV_PCCSR.base + 8 * board.channelCount):
       let id = (offset - NV_PCCSR.base) / 8
       return offset & 4 == 0 ? host.existing(id)?.instanceWord ?? 0 : host.status(id)
     case NV_STRAP.BOOT: return NV_STRAP.BOOT_CRYSTAL_27000
@@ -49,7 +49,7 @@ extension EmulatedGPU {
       if offset - NV_XVE.mirror == NV_XVE.CYA_2 { board.interrupts.rearm() }
       return true
     case 0x10_4000..<0x10_5000: return writeCE(value, offset)
-    case NV_PCCSR.base..<(NV_PCCSR.base + 8 * board.chip.channelCount):
+    case NV_PCCSR.base..<(NV_PCCSR.base + 8 * board.channelCount):
       let id = (offset - NV_PCCSR.base) / 8
       if offset & 4 == 0 { host.bind(id, value) } else { host.control(id, value) }
       return true

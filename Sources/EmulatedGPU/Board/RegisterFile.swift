@@ -105,7 +105,7 @@ final class ApertureBAR1: ApertureWindow {
     let inside = offset - base
     let size = UInt64(NV_RAMUSERD.byteCount)
     guard inside % size == UInt64(NV_RAMUSERD.GP_PUT),
-      inside / size < UInt64(board.chip.channelCount)
+      inside / size < UInt64(board.channelCount)
     else { return }
     if board.kernel.failures.fires(.deviceLost) {
       gpu.loseDevice()

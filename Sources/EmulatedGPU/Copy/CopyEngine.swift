@@ -109,7 +109,7 @@ final class CopyEngine {
       return
     }
     if failures.fires(.copyError) {
-      refuse(LaunchError(rawValue: board.configuration.faults.launchError) ?? .INVALID_VALUE)
+      refuse(LaunchError(rawValue: board.faults.launchError) ?? .INVALID_VALUE)
       return
     }
     if let error = launch.error {

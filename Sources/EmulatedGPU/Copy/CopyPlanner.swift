@@ -20,6 +20,9 @@ struct CopyCursor {
   private(set) var offset = 0
   private(set) var left: UInt64 = 0
   private var next: UInt64 = 0
+  /// Where the last host page was found, and the job's position of it.
+  private var lastMemory: MappedMemory?
+  private var lastPosition: UInt8 = 0
   /// Bytes of host memory that were resolved.
   private(set) var systemBytes: UInt64 = 0
 
@@ -49,13 +52,47 @@ struct CopyCursor {
     next &+= count
   }
 
+  @inline(__always)
   private mutating func resolve(_ address: UInt64, _ job: inout CopyJob) throws(CopyFault) {
-    let access: NV_PFAULT.AccessType = isWrite ? .WRITE : .READ
-    var place: Place
-    var length = UInt64.max
-    if let physical {
-      place = Place(aperture: physical, address: address)
+    next = address
+    if physical == .system {
+      try resolveSystem(address, address, .max, &job)
     } else {
+      try resolveOther(address, &job)
+    }
+  }
+
+  /// A bus address: the case of each page of a migration, so it is kept short.
+  @inline(__always)
+  private mutating func resolveSystem(
+    _ bus: UInt64, _ address: UInt64, _ limit: UInt64, _ job: inout CopyJob
+  ) throws(CopyFault) {
+    let run: MemoryRun
+    do throws(BusFault) {
+      run = try board.resolveSystem(bus, isWrite: isWrite)
+    } catch {
+      throw unanswered(address)
+    }
+    if lastMemory !== run.memory {
+      lastMemory = run.memory
+      lastPosition = job.position(of: run.memory)
+    }
+    memory = lastPosition
+    offset = run.offset
+    left = min(limit, UInt64(run.length))
+    systemBytes += left
+  }
+
+  /// No memory answers: what the MMU calls a violation of the region.
+  private func unanswered(_ address: UInt64) -> CopyFault {
+    CopyFault(address: address, type: .REGION_VIOLATION, access: isWrite ? .WRITE : .READ)
+  }
+
+  private mutating func resolveOther(_ address: UInt64, _ job: inout CopyJob) throws(CopyFault) {
+    var place = Place(aperture: .vram, address: address)
+    var length = UInt64.max
+    if physical == nil {
+      let access: NV_PFAULT.AccessType = isWrite ? .WRITE : .READ
       do throws(TranslationFault) {
         let found = try context.space.translate(address, access, limit: context.limit)
         place = found.place
@@ -63,25 +100,21 @@ struct CopyCursor {
         if found.flags.contains(.sparse) {
           memory = CopyJob.nowhere
           left = length
-          next = address
           return
         }
       } catch {
         throw CopyFault(address: address, type: error.type, access: access)
       }
     }
-    let run: MemoryRun
-    do throws(BusFault) {
-      run = try board.resolve(place, isWrite: isWrite)
-    } catch {
-      // No memory answers: what the MMU calls a violation of the region.
-      throw CopyFault(address: address, type: .REGION_VIOLATION, access: access)
+    if place.aperture == .system {
+      try resolveSystem(place.address, address, length, &job)
+      return
     }
-    memory = job.position(of: run.memory)
-    offset = run.offset
-    left = min(length, UInt64(run.length))
-    next = address
-    if place.aperture == .system { systemBytes += left }
+    guard place.address < UInt64(board.vram.count) else { throw unanswered(address) }
+    lastMemory = nil
+    memory = job.position(of: board.vram)
+    offset = Int(place.address)
+    left = min(length, UInt64(board.vram.count - offset))
   }
 }
 

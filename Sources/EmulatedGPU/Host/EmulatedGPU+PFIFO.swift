@@ -9,8 +9,8 @@ extension EmulatedGPU {
     case NV_PFIFO.CFG0:
       NV_PFIFO.CFG0_NUM_PBDMA.make32(UInt32(host.pbdmas.count))
         | NV_PFIFO.CFG0_PBDMA_FAULT_ID.make32(NV_PFAULT.MMU_ENG_ID_HOST0)
-    case NV_PFIFO.CFG1: board.chip.channelCount
-    case NV_PFIFO.CFG2: board.chip.hostClass
+    case NV_PFIFO.CFG1: board.channelCount
+    case NV_PFIFO.CFG2: board.hostClass
     case NV_PFIFO.INTR_0: hostInterrupts.status
     case NV_PFIFO.INTR_EN_0: hostInterrupts.enable
     case NV_PFIFO.INTR_EN_1: hostInterrupts.enableNonStall

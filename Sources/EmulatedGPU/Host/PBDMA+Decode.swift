@@ -128,7 +128,7 @@ extension PBDMA {
       // Most methods only set state of the copy engine: no need to leave the loop.
       if method.address >= ClassC06F.hostMethodEnd, method.address != ClassC0B5.LAUNCH_DMA,
         engine != nil, channel.subdeviceMask & 1 == 1,
-        channel.classes[Int(method.subchannel)] == board.chip.copyClass
+        channel.classes[Int(method.subchannel)] == board.copyClass
       {
         methodCount &+= 1
         if case .accepted = channel.copy.execute(method.address, method.data) { continue }

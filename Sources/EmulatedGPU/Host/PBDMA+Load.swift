@@ -17,7 +17,7 @@ extension PBDMA {
       let run = try board.resolve(instance, isWrite: false)
       func word(_ offset: Int) -> UInt32 { run.memory.load(UInt32.self, at: run.offset + offset) }
       let signature = word(NV_RAMFC.SIGNATURE) & 0xffff
-      guard signature == board.chip.hostClass || signature == NV_RAMFC.SIGNATURE_WILDCARD else {
+      guard signature == board.hostClass || signature == NV_RAMFC.SIGNATURE_WILDCARD else {
         raise(channel, NV_PPBDMA.INTR_0_SIGNATURE, .skip)
         return false
       }
@@ -62,22 +62,24 @@ extension PBDMA {
   /// Brings GET and GP_GET to the driver's eyes.
   func writeBack(_ channel: Channel) {
     guard channel.isLoaded else { return }
-    let words: (UInt32, UInt32) = (
-      UInt32(truncatingIfNeeded: channel.fetch.address),
-      UInt32(truncatingIfNeeded: channel.fetch.address >> 32)
-    )
+    let userd = channel.userd
+    let get = channel.fetch.address
     do throws(BusFault) {
-      let run = try board.resolve(channel.userd, isWrite: true)
-      guard run.length >= NV_RAMUSERD.byteCount else { return }
-      run.memory.store(channel.gpGet, at: run.offset + NV_RAMUSERD.GP_GET)
-      run.memory.store(words.0, at: run.offset + NV_RAMUSERD.GET)
-      run.memory.store(words.1, at: run.offset + NV_RAMUSERD.GET_HI)
-      run.memory.store(words.0, at: run.offset + NV_RAMUSERD.TOP_LEVEL_GET)
-      run.memory.store(words.1 | 1 << 31, at: run.offset + NV_RAMUSERD.TOP_LEVEL_GET_HI)
-      run.memory.store(channel.reference, at: run.offset + NV_RAMUSERD.REF)
+      try store(channel.gpGet, NV_RAMUSERD.GP_GET, userd)
+      try store(UInt32(truncatingIfNeeded: get), NV_RAMUSERD.GET, userd)
+      try store(UInt32(truncatingIfNeeded: get >> 32), NV_RAMUSERD.GET_HI, userd)
+      try store(UInt32(truncatingIfNeeded: get), NV_RAMUSERD.TOP_LEVEL_GET, userd)
+      try store(
+        UInt32(truncatingIfNeeded: get >> 32) | 1 << 31, NV_RAMUSERD.TOP_LEVEL_GET_HI, userd)
+      try store(channel.reference, NV_RAMUSERD.REF, userd)
     } catch {
       raise(channel, NV_PPBDMA.INTR_0_MEMREQ, .skip)
     }
+  }
+
+  @inline(__always)
+  private func store(_ value: UInt32, _ offset: Int, _ userd: Place) throws(BusFault) {
+    try board.store(value, at: userd.advanced(by: UInt64(offset)))
   }
 
   // MARK: errors

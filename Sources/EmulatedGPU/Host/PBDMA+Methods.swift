@@ -23,7 +23,7 @@ extension PBDMA {
         .method, UInt64(method.address), UInt64(method.data), "graphics engine")
       return .done
     }
-    guard channel.classes[Int(method.subchannel)] == board.chip.copyClass else {
+    guard channel.classes[Int(method.subchannel)] == board.copyClass else {
       raiseHCE(channel, NV_PPBDMA.INTR_1_HCE_ILLEGAL_CLASS, method)
       return .wait(.stopped)
     }
@@ -110,7 +110,7 @@ extension PBDMA {
     let object = ClassC06F.SET_OBJECT_NVCLASS.get(method.data)
     // Subchannels 5 to 7 belong to software classes, which the driver emulates.
     if method.subchannel >= 5 { return stopOn(channel, method, NV_PPBDMA.INTR_0_DEVICE) }
-    guard engine == nil || object == board.chip.copyClass else {
+    guard engine == nil || object == board.copyClass else {
       raiseHCE(channel, NV_PPBDMA.INTR_1_HCE_ILLEGAL_CLASS, method)
       return .wait(.stopped)
     }

@@ -41,7 +41,7 @@ extension PBDMA {
     if isLong, address % 16 != 0 { return stopOn(channel, method, NV_PPBDMA.INTR_0_SEMAPHORE) }
     var value = channel.semaphore[2]
     let failures = board.kernel.failures
-    let faults = board.configuration.faults
+    let faults = board.faults
     if let due = channel.releaseAt {
       if board.kernel.now < due { return .wait(.delay(until: due)) }
       channel.releaseAt = nil
