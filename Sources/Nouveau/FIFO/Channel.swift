@@ -218,6 +218,8 @@ package final class Channel {
     guard isKilled else { return }
     await runlist.flushRecovery()
     await stop()
+    // What the old life still had to report must not be taken for the new one's.
+    device.serviceInterrupts()
     recovery = .none
     guard !device.isLost else { throw .ENODEV }
     try await start()

@@ -114,8 +114,10 @@ extension FIFO {
 
   /// Kernel: nvkm_chan_error (nvkm/engine/fifo/chan.c)
   private func fail(_ id: UInt32) {
-    guard let channel = channel(id: id) else { return }
+    guard let channel = channel(id: id), channel.isBound else { return }
     channel.fail(.EIO)
+    // Off the PBDMA before it goes on with the methods behind the bad one.
+    channel.runlist.requestPreempt(channel)
     channel.runlist.scheduleRecovery(of: channel)
   }
 

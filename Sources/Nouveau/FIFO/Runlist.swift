@@ -70,14 +70,21 @@ package final class Runlist {
     }
   }
 
-  /// Takes a channel off the list and off the host, and waits for it.
+  /// Takes a channel off the list, off the host and off its engine, and waits for it. One that
+  /// recovery took off the list may still be loaded.
   ///
   /// Kernel: nvkm_chan_remove, nvkm_chan_preempt_locked (nvkm/engine/fifo/chan.c)
   func remove(_ channel: Channel) async {
     await lock.lock()
     defer { lock.unlock() }
+    requestPreempt(channel)
+    if !(await waitForPreempt(channel)) {
+      // An engine that doesn't let go is reset, and then lets go.
+      resetEngines { $0 == channel.id }
+      requestPreempt(channel)
+      _ = await waitForPreempt(channel)
+    }
     guard channels.contains(where: { $0 === channel }) else { return }
-    if !(await preempt(channel)) { resetEngines { $0 == channel.id } }
     channels.removeAll { $0 === channel }
     _ = await commit()
   }
@@ -120,14 +127,21 @@ package final class Runlist {
     return done
   }
 
-  /// Asks the host to put a channel's group down, and waits until it did; false after 2 s.
+  /// Asks the host to put a channel's group down.
   ///
-  /// Kernel: gk110_cgrp_preempt, nvkm_runl_preempt_wait (nvkm/engine/fifo/gk110.c, runl.c)
-  private func preempt(_ channel: Channel) async -> Bool {
+  /// Kernel: gk110_cgrp_preempt (nvkm/engine/fifo/gk110.c)
+  func requestPreempt(_ channel: Channel) {
     typealias P = NV_PFIFO
     registers.write(
       P.PREEMPT,
       P.PREEMPT_TYPE.make32(P.PREEMPT_TYPE_TSG) | P.PREEMPT_ID.make32(channel.id))
+  }
+
+  /// Waits until the host did; false after 2 s.
+  ///
+  /// Kernel: nvkm_runl_preempt_wait, gf100_runl_preempt_pending (nvkm/engine/fifo/runl.c, gf100.c)
+  private func waitForPreempt(_ channel: Channel) async -> Bool {
+    typealias P = NV_PFIFO
     let done = await fifo.device.wait(
       HardwareLimit.operation,
       until: { P.PREEMPT_PENDING.get(registers.read(P.PREEMPT)) == 0 })

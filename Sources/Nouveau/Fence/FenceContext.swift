@@ -33,6 +33,8 @@ package final class FenceContext {
   /// Pending fences that somebody waits for: while above 0 the interrupt is wanted.
   private(set) var notifyCount = 0
   private var killError: KernelError?
+  /// The last impossible number found in the word, so that it is reported once.
+  private var wrongWord: UInt32?
   private var isDead = false
 
   /// Runs after an interrupt. An agent of its own: neither a busy work queue nor a sleeping worker can
@@ -138,11 +140,18 @@ package final class FenceContext {
     Int32(bitPattern: word &- UInt32(truncatingIfNeeded: fence.seqno)) >= 0
   }
 
-  /// The word, or nil when it can't be believed: a device that is gone reads as all ones, and while an
-  /// engine of the channel reports an error, a release after the failed work may have been written.
+  /// The word, or nil when it can't be believed: a device that is gone reads as all ones, and a number
+  /// that was never emitted says nothing of the work before it.
   private func trustedWord() -> UInt32? {
     let word = storage.read(id)
     if word == .max && !device.checkPresence() { return nil }
+    guard Int32(bitPattern: word &- sequence) <= 0 else {
+      if wrongWord != word {
+        wrongWord = word
+        device.log.error("fence", "\(name): the word says \(word), emitted were \(sequence)")
+      }
+      return nil
+    }
     return word
   }
 
@@ -162,8 +171,8 @@ package final class FenceContext {
     return true
   }
 
-  /// An engine of the channel's runlist has an interrupt pending that isn't handled yet. Looked at
-  /// only when a fence seems done, so it costs one read a completion.
+  /// An engine of the channel's runlist has an interrupt pending that isn't handled yet: a release
+  /// behind failed work may have been written. Looked at only when a fence seems done, so it costs one read a completion.
   private var hasEngineError: Bool {
     guard let channel else { return false }
     let engines = channel.runlist.interruptMask
