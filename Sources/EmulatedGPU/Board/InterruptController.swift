@@ -35,6 +35,7 @@ final class InterruptController {
   /// A unit's level in tree 0 (stalling) or 1.
   func set(tree: Int, bit: UInt32, _ level: Bool) {
     let mask: UInt32 = 1 << bit
+    guard ((tree == 0 ? pending.0 : pending.1) & mask != 0) != level else { return }
     if tree == 0 {
       pending.0 = level ? pending.0 | mask : pending.0 & ~mask
     } else {

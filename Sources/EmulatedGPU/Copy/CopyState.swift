@@ -96,12 +96,20 @@ struct CopyState: BitwiseCopyable {
   }
 }
 
-/// One LAUNCH_DMA with the state it found.
-struct CopyLaunch {
+/// One LAUNCH_DMA with the state it found; an object, because the state is large and goes through
+/// several hands.
+final class CopyLaunch {
   let command: UInt32
   let state: CopyState
   let channel: Channel
   let context: InstanceContext
+
+  init(command: UInt32, state: CopyState, channel: Channel, context: InstanceContext) {
+    self.command = command
+    self.state = state
+    self.channel = channel
+    self.context = context
+  }
 
   @inline(__always)
   func bit(_ index: UInt32) -> Bool { command >> index & 1 == 1 }

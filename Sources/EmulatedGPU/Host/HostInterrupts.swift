@@ -51,6 +51,7 @@ final class HostInterrupts {
   }
 
   func acknowledgeRunlists(_ bits: UInt32) {
+    guard runlists & bits != 0 else { return }
     runlists &= ~bits
     level(NV_PFIFO.INTR_0_RUNLIST_EVENT, runlists != 0)
   }
