@@ -17,5 +17,5 @@ struct NouveauCommand: ParsableCommand {
         nouveau bench                       Figures, with raw memcpy beside.
         nouveau schema                      Every key of scenario files.
       """,
-    subcommands: [DemoCommand.self, RunCommand.self, SchemaCommand.self])
+    subcommands: [DemoCommand.self, RunCommand.self, BenchCommand.self, SchemaCommand.self])
 }

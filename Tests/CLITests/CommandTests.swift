@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import Testing
 
 @testable import NouveauCLI
@@ -67,5 +68,62 @@ import Testing
       #expect(result.status == 2)
       #expect(result.output.contains("\"remedy\""))
     }
+  }
+
+  private static let passing = """
+    scenario: fine
+    summary: Holds.
+    processes: [{name: app, mappings: [{name: buffer, size: 2 pages}]}]
+    steps:
+      - fill: {mapping: buffer, pattern: index}
+      - migrate: {mapping: buffer, to: device, moved: 2}
+      - read: {mapping: buffer}
+
+    """
+
+  @Test func whatHolds_endsWithZeroAndWritesItsTrace() throws {
+    try CommandProcess.withFile("fine.yaml", Self.passing) { path in
+      let result = try CommandProcess.run(["run", path, "--trace", path + ".json"])
+      #expect(result.status == 0)
+      #expect(result.output.hasPrefix("ok    fine  3 steps, "))
+      // In a pipe there is no progress.
+      #expect(result.complaints.isEmpty)
+      let data = try Data(contentsOf: URL(fileURLWithPath: path + ".json"))
+      let trace = try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
+      let events = try #require(trace["traceEvents"] as? [[String: Any]])
+      for phase in ["M", "X", "s", "t", "f"] {
+        #expect(events.contains { $0["ph"] as? String == phase }, "no event of phase \(phase)")
+      }
+    }
+  }
+
+  @Test func whatDoesNotHold_endsWithOneAndTheLineThatRepeatsIt() throws {
+    let failing = Self.passing.replacing("moved: 2", with: "moved: 1")
+    try CommandProcess.withFile("wrong.yaml", failing) { path in
+      let result = try CommandProcess.run(["run", path, "--seed", "5"])
+      #expect(result.status == 1)
+      #expect(result.output.contains("expected: 1 pages moved\n    got:      2\n"))
+      #expect(result.output.hasSuffix("  again: nouveau run \(path) --seed 5\n"))
+    }
+  }
+
+  @Test func realTime_givesTheSameResult() throws {
+    try CommandProcess.withFile("fine.yaml", Self.passing) { path in
+      let result = try CommandProcess.run(["run", path, "--realtime", "--json"])
+      #expect(result.status == 0)
+      #expect(result.output.contains("\"mode\": \"real-time\""))
+    }
+  }
+
+  @Test func demo_endsWithEqualHashes() throws {
+    try CommandProcess.withFile("bytes", String(repeating: "real bytes ", count: 1000)) { path in
+      let result = try CommandProcess.run(["demo", "--file", path, "--quiet"])
+      #expect(result.status == 0, "\(result.output)\(result.complaints)")
+      #expect(result.output.hasSuffix("nothing lost, nothing leaked\n"))
+    }
+  }
+
+  @Test func demo_refusesAFileThatIsNotThere() throws {
+    #expect(try CommandProcess.run(["demo", "--file", "/nowhere/at-all"]).status == 2)
   }
 }

@@ -1,0 +1,130 @@
+import Base
+import EmulatedGPU
+import KernelRuntime
+import LinuxMM
+import Machine
+import Nouveau
+
+/// A machine with one mapping, for migrations of one size.
+private struct BulkRig {
+  let machine: Machine
+  let process: Process
+  let range: VirtualRange
+
+  init(bytes: Int, mode: Kernel.Mode) throws(KernelError) {
+    var configuration = MachineConfiguration()
+    configuration.mode = mode
+    // Page tables, and batches in flight with both copies of a page, need room beside the bytes.
+    let room = ((UInt64(bytes) + UInt64(bytes) / 8) >> 20 + 64) << 20
+    configuration.ramBytes = room
+    configuration.gpu.vramBytes = room
+    configuration.policy.emptyChunksKept = .max
+    let machine = try Machine(configuration)
+    self.machine = machine
+    (process, range) = try Bench.run(machine) { machine async throws(KernelError) in
+      try await machine.boot()
+      let process = try await machine.makeProcess("bench")
+      let start = try await process.space.map(bytes: UInt64(bytes), .readWrite, name: "bulk")
+      for page in 0..<bytes / PageSize.bytes {
+        do throws(AccessError) {
+          try await process.space.store(start + page * PageSize.bytes, [1, 2, 3, 4])
+        } catch {
+          throw .ENOMEM
+        }
+      }
+      return (process, VirtualRange(start: start, bytes: UInt64(bytes)))
+    }
+  }
+
+  /// Seconds there and back.
+  func round() throws(KernelError) -> (there: Double, back: Double) {
+    let process = process
+    let range = range
+    return try Bench.run(machine) { _ async throws(KernelError) in
+      let clock = ContinuousClock()
+      let begin = clock.now
+      let result = try await process.migrateToDevice(range)
+      let middle = clock.now
+      let returned = try await process.migrateToRAM(range)
+      let end = clock.now
+      if let error = result.error { throw error }
+      // Pages that stayed would make the figure a lie.
+      guard result.moved == range.pages, returned == range.pages else { throw .EBUSY }
+      return (Bench.seconds(middle - begin), Bench.seconds(end - middle))
+    }
+  }
+}
+
+extension Bench {
+  /// Bandwidth there and back, beside memcpy of the same bytes between the same kinds of memory.
+  func bulk() throws(KernelError) -> [Measurement] {
+    progress("memcpy")
+    let bytes = plan.bulkBytes
+    let gigabytes = Double(bytes) / 1e9
+    let copies = try memcpySeconds(bytes, samples: plan.bulkSamples)
+    let memcpy = Measurement(
+      "memcpy", unit: "GB/s", samples: copies.map { gigabytes / $0 })
+    var rows = [memcpy]
+    for mode in [Kernel.Mode.simulated, .realTime] {
+      progress("bulk migration, \(mode.rawValue)")
+      let rig = try BulkRig(bytes: bytes, mode: mode)
+      _ = try rig.round()
+      var there: [Double] = []
+      var back: [Double] = []
+      for _ in 0..<plan.bulkSamples {
+        let (a, b) = try rig.round()
+        there.append(gigabytes / a)
+        back.append(gigabytes / b)
+      }
+      for (name, samples) in [("to device", there), ("back", back)] {
+        let title = "bulk \(name), \(mode == .simulated ? "simulated" : "real time")"
+        rows.append(Measurement(title, unit: "GB/s", samples: samples))
+        rows.append(
+          Measurement(
+            "  as a part of memcpy", unit: "", goal: mode == .realTime ? .atLeast(0.8) : .none,
+            samples: samples.map { $0 / memcpy.median }))
+      }
+    }
+    return rows
+  }
+
+  /// Seconds of copying `bytes` from one mapping to another, page tables of the host warm.
+  private func memcpySeconds(_ bytes: Int, samples: Int) throws(KernelError) -> [Double] {
+    let source = try MappedMemory(count: bytes)
+    let target = try MappedMemory(count: bytes)
+    source.fill(1, at: 0, length: bytes)
+    target.fill(2, at: 0, length: bytes)
+    return (0..<samples).map { _ in
+      Self.seconds { target.copy(from: source, at: 0, to: 0, length: bytes) }
+    }
+  }
+
+  /// What a page costs beside its bytes: a round trip's time less that of copying the bytes twice.
+  func bookkeeping() throws(KernelError) -> [Measurement] {
+    var rows: [Measurement] = []
+    for pages in plan.curve {
+      progress("bookkeeping of \(pages) pages")
+      let bytes = pages * PageSize.bytes
+      // Small sizes are repeated, so that a sample lasts long enough for the clock.
+      let rounds = max(1, min(64, 65_536 / pages))
+      let copy = try memcpySeconds(bytes, samples: plan.bulkSamples * rounds).sorted()
+      let copied = copy[copy.count / 2]
+      let rig = try BulkRig(bytes: bytes, mode: .simulated)
+      _ = try rig.round()
+      var samples: [Double] = []
+      for _ in 0..<plan.bulkSamples {
+        var total = 0.0
+        for _ in 0..<rounds {
+          let (there, back) = try rig.round()
+          total += there + back
+        }
+        let perPage = (total / Double(rounds) / 2 - copied) / Double(pages) * 1e9
+        samples.append(max(0, perPage))
+      }
+      rows.append(
+        Measurement(
+          "bookkeeping, \(pages) pages", unit: "ns/page", goal: .atMost(60), samples: samples))
+    }
+    return rows
+  }
+}
