@@ -39,6 +39,36 @@ enum Canary {
     }
   }
 
+  /// The lost update among tasks that have nothing to do with it.
+  static func noisyBank() -> TaskFlow {
+    TaskFlow("noisy-bank", points: [allocation]) { run in
+      let kernel = run.kernel
+      let balance = Cell(0)
+      let lock = SleepingLock(kernel, pocket)
+      for index in 0..<4 {
+        run.task("noise \(index)") {
+          for _ in 0..<10 {
+            await lock.lock()
+            await kernel.point()
+            lock.unlock()
+            await kernel.sleep(UInt64(index))
+          }
+        }
+      }
+      for name in ["deposit", "withdrawal"] {
+        run.task(name) { () throws(KernelError) in
+          for _ in 0..<5 { await kernel.point() }
+          let seen = balance.value
+          await kernel.point()
+          balance.value = seen + 1
+          for _ in 0..<5 { await kernel.point() }
+          try run.failures.check(allocation)
+        }
+      }
+      run.atEnd { run.expect(balance.value == 2, "lost-update", "\(balance.value)") }
+    }
+  }
+
   /// A consumer looks, gives way, and sleeps until the next wake-up, which may have been the last.
   static func wakeUp(rechecks: Bool) -> TaskFlow {
     TaskFlow("wake-up", notesWhatIsShared: true) { run in

@@ -20,7 +20,7 @@ public struct Exploration: Sendable {
   /// freed, so a large number costs memory.
   public var failureLimit = 1
   /// Runs spent on shortening each kind of offence; 0 to leave runs as they were found.
-  public var shorteningLimit = 400
+  public var shorteningLimit = 1000
   public var stepLimit: UInt64 = 200_000
   /// Told before each run, so that a trap can be traced back to its order.
   public var announce: (@Sendable (_ schedule: Int) -> Void)?
