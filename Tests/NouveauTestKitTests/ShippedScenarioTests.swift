@@ -69,10 +69,10 @@ import Testing
     var lines: [String] = []
     let bytes = (0..<(600 << 10)).map { UInt8(truncatingIfNeeded: $0 &* 31) }
     // A small payload and a plain sum for the hash: the story is what is tested.
-    let demo = try Demo(
-      bytes: bytes, byteCount: 1 << 20,
-      hash: { "\($0.reduce(UInt64(7)) { $0 &* 31 &+ UInt64($1) })" }
-    ) { lines.append($0) }
+    func sum(_ bytes: [UInt8]) -> String {
+      "\(bytes.reduce(UInt64(7)) { $0 &* 31 &+ UInt64($1) })"
+    }
+    let demo = try Demo(bytes: bytes, byteCount: 1 << 20, hash: sum) { lines.append($0) }
     let result = demo.run()
     #expect(result.offences == [])
     #expect(result.hashBefore == result.hashAfter)
