@@ -10,7 +10,7 @@ enum Terminal {
     FileHandle.standardError.write(Data(text.utf8))
   }
 
-  /// Whether somebody watches: progress is for terminals only, a pipe gets results and nothing else.
+  /// Whether somebody watches: progress is for terminals only; a pipe gets results alone.
   static var isWatched: Bool { isatty(STDERR_FILENO) == 1 && isatty(STDOUT_FILENO) == 1 }
 
   /// Replaces the progress line; an empty text removes it.

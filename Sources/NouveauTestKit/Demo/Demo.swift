@@ -6,8 +6,8 @@ import LinuxMM
 import Machine
 import Nouveau
 
-/// The narrated run of `nouveau demo`: real bytes go to the device and back, an error is injected on
-/// the way, and nothing is lost.
+/// The narrated run of `nouveau demo`: real bytes go to the device and back, an error is injected
+/// on the way, and nothing is lost.
 public final class Demo {
   /// What came of it.
   public struct Result: Sendable {

@@ -1,8 +1,8 @@
 import Base
 import KernelRuntime
 
-/// Makes the model from a checked tree: resolves names, bounds pages by their mapping, fills in what
-/// was left out. Collects what is wrong and goes on with a harmless stand-in.
+/// Makes the model from a checked tree: resolves names, bounds pages by their mapping, fills in
+/// what was left out. Collects what is wrong and goes on with a harmless stand-in.
 struct ScenarioBuilder {
   let file: String
   let readFile: ScenarioParser.FileReader

@@ -7,7 +7,8 @@ extension Schema {
       "nth", .integer(1...UInt64.max), example: "1",
       "The n-th passage from now on, counted from 1."),
     SchemaKey(
-      "from", .integer(1...UInt64.max), example: "2", "The n-th passage from now on and all later."),
+      "from", .integer(1...UInt64.max), example: "2",
+      "The n-th passage from now on and all later."),
     SchemaKey("always", .flag, example: "true", "Every passage."),
   ]
   private static let passageGroup = SchemaGroup(
