@@ -171,6 +171,24 @@ import Testing
   @Test(arguments: ["0/2", "3/2", "1", "1/0", "a/b", "1/2/3"])
   func badShard_isRefused(_ text: String) { #expect(Shard(parsing: text) == nil) }
 
+  @Test func text_saysWhatWasFoundAndHowToSeeItAgain() throws {
+    let report = Exploration(.exhaustive(.init()), schedules: 500).explore(
+      Canary.bank(locked: false))
+    let token = try #require(report.findings.first).best
+    #expect(
+      report.text { "nouveau replay \($0)" } == """
+        bank: 2 schedules by exhaustive:2, seed 0: 2 different orders, at most 5 decisions
+          OFFENCE lost-update: balance 150, not 120
+            first in schedule 1, in 1 of 2; decisions that differ from the plain order: 1 (found with 1)
+            repeat: nouveau replay \(token)
+
+        """)
+    let sound = Exploration(.exhaustive(.init()), schedules: 500).explore(
+      Canary.bank(locked: true))
+    #expect(
+      sound.text { "\($0)" }.hasSuffix("  no offence; no order within the bounds was left out\n"))
+  }
+
   @Test func threads_findWhatOneFinds() throws {
     var plan = Exploration(.random, schedules: 400)
     plan.failureLimit = .max

@@ -12,7 +12,7 @@ public final class RecordingChoices: Choices {
   public private(set) var decisions: [Decision] = []
   /// For each decision eight bits of what was seen up to it; differs when a repetition went astray.
   public private(set) var checks: [UInt8] = []
-  /// Told of each decision; for narration.
+  /// Told of each decision before it takes effect; for narration. Draws have no runnables.
   public var observer:
     ((_ index: Int, _ current: Runnable?, _ chosen: Runnable?, Decision) -> Void)?
 
@@ -64,7 +64,9 @@ public final class RecordingChoices: Choices {
     context.see(bound: bound)
     let usual = data.below(bound)
     let value = inner.draw(below: bound, label)
-    keep(value == usual ? .usual : .draw(value))
+    let decision = value == usual ? Decision.usual : .draw(value)
+    if let observer { observer(decisions.count, nil, nil, decision) }
+    keep(decision)
     return value
   }
 

@@ -13,6 +13,10 @@ public protocol Flow {
   var protocols: [ProtocolMap] { get }
   /// Whether the flow notes every access to what its tasks share (``Kernel/touch(_:writing:)``), so
   /// that equivalent orders may be left out.
+  ///
+  /// That includes the clock, where it is read (``SharedObject/clock``); the runtime's locks, queues,
+  /// timers and draws are noted by themselves. Passages of injection points are not, so a flow that
+  /// arms failures itself must say no.
   var notesWhatIsShared: Bool { get }
   /// Builds the world, runs it, and says what is wrong with its end through `run`.
   ///
