@@ -168,8 +168,8 @@ enum Canary {
 
   /// A buffer of one place with one queue for both sides: `wakeOne` may wake the wrong side.
   ///
-  /// SOURCE: the exercise that the Shuttle project uses as its demo; it needs more tasks than places
-  /// and is missed by most stress tests.
+  /// SOURCE: the exercise that the Shuttle project uses as its demo; it needs more tasks than
+  /// places and is missed by most stress tests.
   static func boundedBuffer(wakesAll: Bool) -> TaskFlow {
     TaskFlow("bounded-buffer") { run in
       let kernel = run.kernel

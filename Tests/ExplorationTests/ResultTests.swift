@@ -7,7 +7,7 @@ import Testing
     var failed = CheckResult(
       suite: "fault & fence", name: "orders <random>", status: .failed, message: "lost \"update\"")
     failed.token = "n1/x/0/-/-/0.0/0"
-    failed.command = "nouveau replay n1/x/0/-/-/0.0/0"
+    failed.command = "n1/x/0"
     failed.detail = "a\u{1}b"
     failed.runs = 12
     failed.properties = [.init("seed", "0")]
@@ -30,7 +30,7 @@ import Testing
                 <property name="runs" value="12"/>
                 <property name="seed" value="0"/>
               </properties>
-              <failure message="lost &quot;update&quot;">nouveau replay n1/x/0/-/-/0.0/0&#10;a\u{fffd}b</failure>
+              <failure message="lost &quot;update&quot;">n1/x/0&#10;a\u{fffd}b</failure>
             </testcase>
             <testcase classname="fault &amp; fence" name="plain #1">
             </testcase>
@@ -58,7 +58,7 @@ import Testing
           severity: fail
           message: "lost \"update\""
           token: "n1/x/0/-/-/0.0/0"
-          command: "nouveau replay n1/x/0/-/-/0.0/0"
+          command: "n1/x/0"
           detail: "a\u0001b"
           ...
         ok 2 - fault & fence: plain \#1
@@ -179,7 +179,7 @@ import Testing
       report.text { "nouveau replay \($0)" } == """
         bank: 2 schedules by exhaustive:2, seed 0: 2 different orders, at most 5 decisions
           OFFENCE lost-update: balance 150, not 120
-            first in schedule 1, in 1 of 2; decisions that differ from the plain order: 1 (found with 1)
+            first in schedule 1, in 1 of 2; 1 decision that differs (found with 1)
             repeat: nouveau replay \(token)
 
         """)

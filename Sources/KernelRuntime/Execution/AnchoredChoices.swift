@@ -3,9 +3,9 @@ public import DequeModule
 
 /// Repeats decisions by where they were taken in the story instead of by their number in the run.
 ///
-/// A decision is anchored to the task that could have gone on, or to the runnable that had just come
-/// to rest, and to how often that one was there before. When an earlier decision is left out, later
-/// ones keep their places; by number they would all have moved. Shortening depends on it.
+/// A decision is anchored to the task that could have gone on, or to the runnable that had just
+/// come to rest, and to how often that one was there before. When an earlier decision is left out,
+/// later ones keep their places; by number they would all have moved. Shortening depends on it.
 public final class AnchoredChoices: Choices {
   /// Where a decision was taken.
   public struct Anchor: Hashable, Sendable {

@@ -5,7 +5,8 @@ extension Kernel {
   /// its effects become visible. In real-time mode it runs on a worker thread at once, overlapping
   /// the machine, and `cost` is ignored. Either way `done` is kicked afterwards.
   ///
-  /// `work` may touch only memory that it was given; it must not use the kernel or any model object.
+  /// `work` may touch only memory that it was given; it must not use the kernel or any model
+  /// object.
   public func perform(cost: UInt64, then done: Agent, _ work: @escaping @Sendable () -> Void) {
     switch mode {
     case .simulated:

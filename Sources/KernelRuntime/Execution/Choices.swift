@@ -13,7 +13,8 @@ public enum Pick: Hashable, Sendable {
 
 /// The one source of order and of random draws: every strategy is an implementation.
 ///
-/// A run is determined by the answers given here; an implementation that records them can repeat it.
+/// A run is determined by the answers given here; an implementation that records them can repeat
+/// it.
 public protocol Choices: AnyObject {
   /// Whether a scheduling point may switch away from a task that could go on.
   var preempts: Bool { get }

@@ -21,10 +21,10 @@ public final class ExhaustiveChoices: Choices {
     /// orders with no more preemptions. Keeps every outcome within the bound, for flows that note
     /// what they touch.
     case localSteps
-    /// Sleep sets as well (P. Godefroid, LNCS 1032, 1996): of orders that differ only in the order of
-    /// independent steps one is run. Keeps every outcome when preemptions aren't bounded. Under a
-    /// bound it may leave out an outcome, since the order that stands for the others may be beyond
-    /// the bound (K. Coons, M. Musuvathi, K. McKinley, OOPSLA 2013).
+    /// Sleep sets as well (P. Godefroid, LNCS 1032, 1996): of orders that differ only in the order
+    /// of independent steps one is run. Keeps every outcome when preemptions aren't bounded. Under
+    /// a bound it may leave out an outcome, since the order that stands for the others may be
+    /// beyond the bound (K. Coons, M. Musuvathi, K. McKinley, OOPSLA 2013).
     case sleepSets
   }
 

@@ -28,8 +28,9 @@ public struct SharedObject: Hashable, Sendable {
 
 /// What each step of a run read and wrote, between one decision and the next.
 ///
-/// The runtime notes its own objects (locks, wait queues, readiness, timers, draws). A flow notes its
-/// data with ``Kernel/touch(_:writing:)``; pruning is sound only for flows that note all of them.
+/// The runtime notes its own objects (locks, wait queues, readiness, timers, draws). A flow notes
+/// its data with ``Kernel/touch(_:writing:)``; pruning is sound only for flows that note all of
+/// them.
 public final class Footprints {
   struct Access: Hashable {
     let object: UInt64

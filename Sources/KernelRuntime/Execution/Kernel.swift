@@ -4,9 +4,9 @@ import HeapModule
 
 /// The runtime of one machine: its tasks, clock, order of events, failures and trace.
 ///
-/// Everything of one machine lives on the thread that calls ``run(_:)``; hundreds of kernels may run
-/// side by side, one a thread. All nondeterminism (order, time, draws, failures) comes from here, so
-/// that a run is a list of choices and can be repeated.
+/// Everything of one machine lives on the thread that calls ``run(_:)``; hundreds of kernels may
+/// run side by side, one a thread. All nondeterminism (order, time, draws, failures) comes from
+/// here, so that a run is a list of choices and can be repeated.
 ///
 /// `await` means "may sleep"; each sleeping operation begins with ``point()``, the place where
 /// another task may be chosen to run first. Between two awaits nothing else runs.
@@ -50,14 +50,15 @@ public final class Kernel {
   var chosenNext: Runnable?
   /// Bounds the steps of one run, so that a live-lock ends with a report.
   public var stepLimit: UInt64 = 50_000_000
-  /// How far ahead, in nanoseconds, an event may lie that a strategy lets happen before ready tasks.
+  /// How far ahead, in nanoseconds, an event may lie that a strategy lets happen before ready
+  /// tasks.
   public var raceHorizon: UInt64 = 1_000_000
   /// Steps dispatched since the kernel was made.
   public internal(set) var steps: UInt64 = 0
   /// ``steps`` at the last ``progress()``.
   var progressSteps: UInt64 = 0
-  /// Told when nothing can run and the clock is about to move to the next event, or the run to fail:
-  /// the moment at which tasks that sleep can be asked who will wake them.
+  /// Told when nothing can run and the clock is about to move to the next event, or the run to
+  /// fail: the moment at which tasks that sleep can be asked who will wake them.
   public var quietObserver: (() -> Void)?
   /// Word from worker threads; real-time mode only.
   let inbox: Inbox?
@@ -124,7 +125,8 @@ public final class Kernel {
     return task
   }
 
-  /// Makes an agent whose `step` runs each time it is kicked. The row's group defaults to interrupts.
+  /// Makes an agent whose `step` runs each time it is kicked. The row's group defaults to
+  /// interrupts.
   public func agent(
     _ name: String, group: TraceGroup = .interrupts, step: @escaping () -> Void
   ) -> Agent {

@@ -12,8 +12,8 @@ public import DequeModule
 /// - A step is a decision with more than one option, so k is smaller and the chance higher.
 /// - Time is one more runnable; each event gets a priority of its own, as if it were a new task, so
 ///   that a timer that rearms itself doesn't keep everybody else out.
-/// - A task that polls (``Kernel/yield()``) falls below all others, and so does one that goes on for
-///   ``patience`` decisions in a row while another could run; the paper assumes tasks that end.
+/// - A task that polls (``Kernel/yield()``) falls below all others, and so does one that goes on
+///   for ``patience`` decisions in a row while another could run; the paper assumes tasks that end.
 public final class PCTChoices: Choices {
   /// Decisions in a row before a runnable that never gives way loses its priority.
   public static let patience = 1000

@@ -38,8 +38,8 @@ public final class RecordingChoices: Choices {
   /// A number for the whole run: who could run at each decision, and who did.
   public var hash: UInt64 { context.hash }
 
-  // A plain order recorded as one that could have been otherwise has the same decisions as any other
-  // run of the same flow.
+  // A plain order recorded as one that could have been otherwise has the same decisions as any
+  // other run of the same flow.
   public var preempts: Bool { true }
   public var reorders: Bool { true }
   public var advancesTime: Bool { true }

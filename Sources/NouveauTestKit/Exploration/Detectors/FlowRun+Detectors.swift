@@ -27,8 +27,9 @@ extension FlowRun {
     }
   }
 
-  /// Asks, each time that nothing can run, whether every fence that is waited for still has somebody
-  /// to signal it; a wait that only its time-out can end is an offence, once for each fence.
+  /// Asks, each time that nothing can run, whether every fence that is waited for still has
+  /// somebody to signal it; a wait that only its time-out can end is an offence, once for each
+  /// fence.
   func watchFences() {
     for kernel in attached {
       kernel.quietObserver = { [unowned self, unowned kernel] in

@@ -14,9 +14,9 @@ public protocol Flow {
   /// Whether the flow notes every access to what its tasks share (``Kernel/touch(_:writing:)``), so
   /// that equivalent orders may be left out.
   ///
-  /// That includes the clock, where it is read (``SharedObject/clock``); the runtime's locks, queues,
-  /// timers and draws are noted by themselves. Passages of injection points are not, so a flow that
-  /// arms failures itself must say no.
+  /// That includes the clock, where it is read (``SharedObject/clock``); the runtime's locks,
+  /// queues, timers and draws are noted by themselves. Passages of injection points are not, so a
+  /// flow that arms failures itself must say no.
   var notesWhatIsShared: Bool { get }
   /// Builds the world, runs it, and says what is wrong with its end through `run`.
   ///
@@ -32,9 +32,9 @@ extension Flow {
 
 /// A flow of tasks over the runtime, from a closure that starts them.
 ///
-/// The closure makes the world with ``FlowRun/kernel``, starts tasks with ``FlowRun/task(_:_:)``, and
-/// states with ``FlowRun/atEnd(_:)`` what must hold when all of them have come to rest. Tasks that
-/// sleep for ever, and what the lock checks found, are offences without being asked for.
+/// The closure makes the world with ``FlowRun/kernel``, starts tasks with ``FlowRun/task(_:_:)``,
+/// and states with ``FlowRun/atEnd(_:)`` what must hold when all of them have come to rest. Tasks
+/// that sleep for ever, and what the lock checks found, are offences without being asked for.
 public struct TaskFlow: Flow {
   public let name: String
   public let points: [InjectionPoint]

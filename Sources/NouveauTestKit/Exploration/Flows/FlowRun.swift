@@ -43,8 +43,8 @@ public final class FlowRun {
     return made
   }
 
-  /// Puts a kernel that the flow made itself, from ``choices``, ``failures`` and ``trace``, under the
-  /// kit's detectors.
+  /// Puts a kernel that the flow made itself, from ``choices``, ``failures`` and ``trace``, under
+  /// the kit's detectors.
   public func attach(_ kernel: Kernel) {
     kernel.stepLimit = stepLimit
     attached.append(kernel)

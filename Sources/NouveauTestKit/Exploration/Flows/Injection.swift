@@ -24,7 +24,8 @@ public struct Injection: Hashable, Sendable, CustomStringConvertible {
     plan.arm(point, persists ? .from(nth) : .nth(nth), error: error, isPinned: true)
   }
 
-  /// As in a token: `mm.page_alloc@3=ENOMEM`, with a `+` behind the number when later ones fail too.
+  /// As in a token: `mm.page_alloc@3=ENOMEM`, with a `+` behind the number when later ones fail
+  /// too.
   public var description: String {
     "\(point.name)@\(nth)\(persists ? "+" : "")" + (error.map { "=\($0.name)" } ?? "")
   }

@@ -1,7 +1,7 @@
 /// Writes results as JUnit XML, in the dialect that Jenkins and GitLab read.
 ///
-/// SOURCE: the schema of the Jenkins xUnit plug-in (`junit-10.xsd`). What is invalid is an `<error>`:
-/// the check itself didn't work.
+/// SOURCE: the schema of the Jenkins xUnit plug-in (`junit-10.xsd`). What is invalid is an
+/// `<error>`: the check itself didn't work.
 public struct JUnitWriter: Sendable {
   /// The name of the outer element.
   public var title = "nouveau"
@@ -29,7 +29,8 @@ public struct JUnitWriter: Sendable {
 
   private func add(_ result: CheckResult, to lines: inout [String]) {
     lines.append(
-      "    <testcase classname=\"\(Self.escape(result.suite))\" name=\"\(Self.escape(result.name))\">"
+      "    <testcase classname=\"\(Self.escape(result.suite))\""
+        + " name=\"\(Self.escape(result.name))\">"
     )
     if !result.properties.isEmpty || result.runs != 1 {
       lines.append("      <properties>")

@@ -1,7 +1,7 @@
 /// Writes results as TAP, version 14.
 ///
-/// SOURCE: testanything.org, "TAP 14 specification". A skipped check is `ok` there by rule, with the
-/// directive that says so; an invalid one is `not ok`.
+/// SOURCE: testanything.org, "TAP 14 specification". A skipped check is `ok` there by rule, with
+/// the directive that says so; an invalid one is `not ok`.
 public struct TAPWriter: Sendable {
   public init() {}
 

@@ -6,8 +6,8 @@ import KernelRuntime
 /// SOURCE: A. Zeller, R. Hildebrandt, "Simplifying and isolating failure-inducing input", IEEE TSE
 /// 28(2), 2002 (ddmin). Decisions are held by their place in the story and not by their number
 /// (``KernelRuntime/AnchoredChoices``), and after each success those that had no effect drop out by
-/// themselves. Then pairs are tried, and last every run that differs from the plain order in a single
-/// decision, as far as the bound on runs allows.
+/// themselves. Then pairs are tried, and last every run that differs from the plain order in a
+/// single decision, as far as the bound on runs allows.
 ///
 /// The result is the same for the same token. No part of it, and no two parts, can be left out when
 /// the bound on runs wasn't met.
@@ -30,8 +30,8 @@ public struct Shortener {
     self.limit = limit
   }
 
-  /// A run as short as can be found that has an offence with this name; nil when the token's own run
-  /// hasn't.
+  /// A run as short as can be found that has an offence with this name; nil when the token's own
+  /// run hasn't.
   public func shorten(_ token: ReplayToken, keeping name: String) -> Result? {
     var search = ShorteningSearch(
       runner: runner, limit: limit, flow: token.flow, seed: token.schedule.seed, name: name)

@@ -1,8 +1,9 @@
 import KernelRuntime
 
 extension ExplorationReport {
-  /// The report for a terminal: one line, then each finding with what repeats it, then what no order
-  /// reached.
+  /// The report for a terminal: one line, then each finding with what repeats it
+  /// and how many of its decisions differ from the plain order, then what no
+  /// order reached.
   ///
   /// - Parameter command: what repeats a token.
   public func text(command: (ReplayToken) -> String) -> String {
@@ -16,9 +17,10 @@ extension ExplorationReport {
     }
     for finding in findings {
       lines.append("  OFFENCE \(finding.offence)")
+      let deviations = finding.best.schedule.deviations
       lines.append(
         "    first in schedule \(finding.schedule), in \(finding.count) of \(schedules);"
-          + " decisions that differ from the plain order: \(finding.best.schedule.deviations)"
+          + " \(deviations) decision\(deviations == 1 ? " that differs" : "s that differ")"
           + (finding.shortened == nil ? "" : " (found with \(finding.token.schedule.deviations))"))
       lines.append("    repeat: \(command(finding.best))")
     }

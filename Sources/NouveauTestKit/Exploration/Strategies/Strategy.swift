@@ -23,7 +23,8 @@ public enum Strategy: Hashable, Sendable {
     }
   }
 
-  /// Reads `plain`, `random`, `pct[:DEPTH]`, `exhaustive[:PREEMPTIONS|all[:none|localSteps|sleepSets]]`.
+  /// Reads `plain`, `random`, `pct[:DEPTH]`,
+  /// `exhaustive[:PREEMPTIONS|all[:none|localSteps|sleepSets]]`.
   public init?(name: String) {
     let parts = name.split(separator: ":", omittingEmptySubsequences: false)
     switch (parts.first, parts.count) {

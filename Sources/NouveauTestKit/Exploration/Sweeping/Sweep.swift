@@ -3,9 +3,9 @@ import KernelRuntime
 
 /// Fails every passage of every injection point of a flow, one at a time or in pairs.
 ///
-/// The flow is run once to count its passages; then the 1st, 2nd, … n-th passage of each point fails,
-/// with each error that the point can give, once and from then on. All runs go by the plain order,
-/// or each by many orders (``orders``).
+/// The flow is run once to count its passages; then the 1st, 2nd, … n-th passage of each point
+/// fails, with each error that the point can give, once and from then on. All runs go by the plain
+/// order, or each by many orders (``orders``).
 public struct Sweep: Sendable {
   /// Whether later passages fail as well.
   public enum Persistence: String, Sendable, CaseIterable {
@@ -16,8 +16,8 @@ public struct Sweep: Sendable {
   public var persistence: [Persistence] = [.once, .fromThenOn]
   /// Names of the points to fail; nil for all that the flow passes.
   public var points: [String]?
-  /// Passages of a point that are failed one by one; beyond it every k-th, so that the last is among
-  /// them.
+  /// Passages of a point that are failed one by one; beyond it every k-th, so that the last is
+  /// among them.
   public var passageLimit: UInt64 = .max
   /// After each single failure, every later passage fails as well, once and with the usual error.
   public var pairs = false

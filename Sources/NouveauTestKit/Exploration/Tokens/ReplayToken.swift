@@ -5,15 +5,16 @@ public import KernelRuntime
 ///
 ///     n1/FLOW/SEED/CHOICES/FAILURES/END/SUM
 ///
-/// - `n1`: the version of this form. Scheduling points stand before operations; a change of that, or
-///   of what counts as a decision, is a new version.
+/// - `n1`: the version of this form. Scheduling points stand before operations; a change of that,
+///   or of what counts as a decision, is a new version.
 /// - FLOW: the name, with every character but letters, digits, `_` and `-` as `%XX`.
 /// - SEED: of draws, hexadecimal.
-/// - CHOICES: `-`, or a list of decisions that weren't the usual one, each `GAP KIND VALUE . CHECK`:
-///   usual decisions since the last in the list, then `r` with a runnable's id, `t` for time, or `d`
-///   with a draw's value, then two hexadecimal digits over what was seen so far (`12r3.a7,0t.08`).
-/// - FAILURES: `-`, or a list such as `mm.page_alloc@3=ENOMEM`, with `+` behind the number when later
-///   passages fail as well.
+/// - CHOICES: `-`, or a list of decisions that weren't the usual one, each `GAP KIND VALUE .
+///   CHECK`: usual decisions since the last in the list, then `r` with a runnable's id, `t` for
+///   time, or `d` with a draw's value, then two hexadecimal digits over what was seen so far
+///   (`12r3.a7,0t.08`).
+/// - FAILURES: `-`, or a list such as `mm.page_alloc@3=ENOMEM`, with `+` behind the number when
+///   later passages fail as well.
 /// - END: the number of decisions and eight hexadecimal digits over all of them (`41.09af33c1`).
 /// - SUM: eight hexadecimal digits over the text before, against slips of the hand.
 ///
@@ -84,9 +85,11 @@ extension ReplayToken: CustomStringConvertible {
   }
 
   private static func text(_ injection: Injection) -> String {
-    escape(injection.point.name, alsoPlain: UInt8(ascii: ".")) + "@\(injection.nth)"
-      + (injection.persists ? "+" : "")
-      + (injection.error.map { "=" + ($0.name.hasPrefix("errno ") ? "\($0.errno)" : $0.name) } ?? "")
+    let point = escape(injection.point.name, alsoPlain: UInt8(ascii: "."))
+    let place = "\(point)@\(injection.nth)" + (injection.persists ? "+" : "")
+    guard let error = injection.error else { return place }
+    // An error without a name goes by its number.
+    return place + "=" + (KernelError(name: error.name)?.name ?? String(error.errno))
   }
 
   static func escape(_ text: String, alsoPlain: UInt8? = nil) -> String {

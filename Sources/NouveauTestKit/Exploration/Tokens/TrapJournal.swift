@@ -2,12 +2,12 @@ public import Base
 import Foundation
 public import KernelRuntime
 
-/// Writes the token of the run in progress to a file, decision by decision, so that a run that traps
-/// leaves behind what repeats it.
+/// Writes the token of the run in progress to a file, decision by decision, so that a run that
+/// traps leaves behind what repeats it.
 ///
-/// A broken invariant ends the process, and nothing in it can be asked afterwards. Whoever explores a
-/// flow that may trap does so in a child process with ``Exploration/announce`` telling the number of
-/// each order; when the child dies, the order is run once more, alone, with a journal.
+/// A broken invariant ends the process, and nothing in it can be asked afterwards. Whoever explores
+/// a flow that may trap does so in a child process with ``Exploration/announce`` telling the number
+/// of each order; when the child dies, the order is run once more, alone, with a journal.
 public final class TrapJournal {
   private let file: FileHandle
   private let flow: String
