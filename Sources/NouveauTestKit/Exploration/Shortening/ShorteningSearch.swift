@@ -137,7 +137,7 @@ struct ShorteningSearch {
         guard mayGoOn else { return }
         let entry = Schedule.Entry(index: index, decision: decision)
         let single = Schedule(seed: seed, entries: [entry])
-        if run(AnchoredChoices(learning: single), injections) { return }
+        if run(AnchoredChoices(learning: single), injections) { return reduceByChunks() }
       }
     }
   }
