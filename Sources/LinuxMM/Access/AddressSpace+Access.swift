@@ -20,14 +20,45 @@ extension AddressSpace {
   }
 
   /// Where a byte lies in RAM, faulting as often as it takes.
+  ///
+  /// Between the return and the caller's next await nothing else runs, so the answer holds.
   @inline(__always)
-  private func resolve(
+  func resolve(_ address: VirtualAddress, write: Bool) async throws(AccessError) -> Int {
+    await kernel.point()
+    if let place = translate(address, write: write) { return place }
+    return try await resolveSlowly(address, write: write)
+  }
+
+  private func resolveSlowly(
     _ address: VirtualAddress, write: Bool
   ) async throws(AccessError) -> Int {
-    await kernel.point()
+    var fruitless = 0
     while true {
+      fruitless = try await fault(address, write: write) ? 0 : fruitless + 1
       if let place = translate(address, write: write) { return place }
-      try await fault(address, write: write)
+      if fruitless > 0 { try await wait(afterFruitless: fruitless, address) }
+    }
+  }
+
+  /// Faults that may end without progress one after the other before the access is given up.
+  ///
+  /// The kernel would retry for ever; here a driver that never brings a page back must end in a
+  /// report. With the pauses below it is given 17 s of the kernel's clock, more than a fence's 15 s.
+  static let fruitlessFaultLimit = 40
+
+  /// Lets others run, and time pass, before a fault is tried again.
+  private func wait(
+    afterFruitless count: Int, _ address: VirtualAddress
+  ) async throws(AccessError) {
+    guard count < Self.fruitlessFaultLimit else {
+      tally.failedFaults += 1
+      throw .sigbus(address, .EDEADLK)
+    }
+    if count < 4 {
+      await kernel.yield()
+    } else {
+      // 1 µs at first, doubling to 1 s.
+      await kernel.sleep(min(1_000 << UInt64(count - 4), 1_000_000_000))
     }
   }
 

@@ -12,7 +12,9 @@ enum FaultStep {
 
 extension AddressSpace {
   /// Serves a page fault of the CPU, or says which signal the access gets (`do_user_addr_fault`).
-  func fault(_ address: VirtualAddress, write: Bool) async throws(AccessError) {
+  ///
+  /// False when nothing changed, so that the same access would fault again.
+  func fault(_ address: VirtualAddress, write: Bool) async throws(AccessError) -> Bool {
     let began = kernel.now
     await mmapLock.lockShared()
     let step = await faultLocked(address, write: write)
@@ -20,10 +22,9 @@ extension AddressSpace {
     switch step {
     case .done:
       kernel.trace.span(.cpuFault, since: began, address.rawValue, write ? 1 : 0)
+      return true
     case .retry:
-      // A retry counts as a step of the run, so that a driver that never brings the page back ends
-      // in a report and not in a hang.
-      await kernel.yield()
+      return false
     case .failed(let error):
       tally.failedFaults += 1
       let (signal, errno) = error.traceNumbers

@@ -39,15 +39,9 @@ extension AddressSpace {
   private func pinPage(
     _ address: VirtualAddress, write: Bool
   ) async throws(AccessError) -> PFN {
-    await kernel.point()
-    while true {
-      if let place = translate(address, write: write) {
-        let pfn = PFN(UInt64(place >> PageSize.shift))
-        manager.takePin(pfn)
-        return pfn
-      }
-      try await fault(address, write: write)
-    }
+    let pfn = PFN(UInt64(try await resolve(address, write: write) >> PageSize.shift))
+    manager.takePin(pfn)
+    return pfn
   }
 
   /// Gives pinned pages back (`unpin_user_pages_dirty_lock`).

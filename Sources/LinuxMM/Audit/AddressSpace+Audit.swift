@@ -37,7 +37,8 @@ extension AddressSpace {
     var resident = 0
     var onDevice = 0
     var entries: [(address: VirtualAddress, entry: PageTableEntry)] = []
-    visit(root, level: 0, base: 0, tables: { _ in tablesFound += 1 }) { address, entry in
+    let countTable: (Int) -> Void = { _ in tablesFound += 1 }
+    visit(root, level: 0, base: 0, tables: countTable) { address, entry in
       entries.append((address, entry))
     }
     var vma: VMA?

@@ -19,6 +19,7 @@ extension AddressSpace {
     guard range.range.isPageAligned, range.pfns.count == range.range.pages else { throw .EINVAL }
     var place = 0
     var checks = true
+    var fruitless = 0
     while place < range.pfns.count {
       if checks {
         // As often as the walk restarts; between two restarts nothing else runs.
@@ -32,7 +33,9 @@ extension AddressSpace {
         range.pfns[place] = HMMPFN(rawValue: word)
         place += 1
       case .fault(let write):
-        try await faultForDevice(address, write: write)
+        fruitless = try await faultForDevice(address, write: write) ? 0 : fruitless + 1
+        // R57: no more than a few tries in here; the caller bounds the rest in time.
+        guard fruitless < 4 else { throw .EBUSY }
         checks = true
       case .wait(let slot, let entry):
         await waitForMigration(slot, entry, address)
@@ -92,14 +95,18 @@ extension AddressSpace {
     }
   }
 
-  /// Faults one page in on behalf of a device; any failure is `EFAULT`.
+  /// Faults one page in on behalf of a device; false without progress. Any failure is `EFAULT`.
   private func faultForDevice(
     _ address: VirtualAddress, write: Bool
-  ) async throws(KernelError) {
+  ) async throws(KernelError) -> Bool {
     switch await faultLocked(address, write: write) {
-    case .done: break
-    case .retry: await kernel.yield()
-    case .failed: throw .EFAULT
+    case .done:
+      return true
+    case .retry:
+      await kernel.yield()
+      return false
+    case .failed:
+      throw .EFAULT
     }
   }
 }
