@@ -39,28 +39,39 @@ public final class MappedMemory: @unchecked Sendable {
 
   /// Whether `length` bytes at `offset` lie inside.
   @inlinable
+  @inline(__always)
   public func contains(_ offset: Int, _ length: Int) -> Bool {
     offset >= 0 && length >= 0 && offset <= count - length
   }
 
   /// The address of `length` checked bytes at `offset`, for the memory files only.
   @inlinable
+  @inline(__always)
   @unsafe
   public func pointer(at offset: Int, length: Int) -> UnsafeMutableRawPointer {
-    invariant(contains(offset, length), "bytes \(offset)+\(length) outside \(count)")
+    if _slowPath(!contains(offset, length)) { refuse(offset, length) }
     return unsafe base + offset
+  }
+
+  /// Apart from ``pointer(at:length:)``, so that its uses stay small.
+  @usableFromInline
+  @inline(never)
+  func refuse(_ offset: Int, _ length: Int) -> Never {
+    invariantFailed("bytes \(offset)+\(length) outside \(count)")
   }
 }
 
 extension MappedMemory {
   /// A little-endian integer at `offset`, which need not be aligned.
   @inlinable
+  @inline(__always)
   public func load<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type, at offset: Int) -> T {
     unsafe pointer(at: offset, length: MemoryLayout<T>.size).loadUnaligned(as: T.self)
   }
 
   /// Stores a little-endian integer at `offset`, which need not be aligned.
   @inlinable
+  @inline(__always)
   public func store<T: FixedWidthInteger & BitwiseCopyable>(_ value: T, at offset: Int) {
     let target = unsafe pointer(at: offset, length: MemoryLayout<T>.size)
     unsafe target.storeBytes(of: value, as: T.self)
@@ -68,6 +79,7 @@ extension MappedMemory {
 
   /// Copies `length` bytes; the two ranges may lie in one mapping and may overlap.
   @inlinable
+  @inline(__always)
   public func copy(from source: MappedMemory, at from: Int, to: Int, length: Int) {
     let src = unsafe source.pointer(at: from, length: length)
     let dst = unsafe pointer(at: to, length: length)
@@ -76,6 +88,7 @@ extension MappedMemory {
 
   /// Sets `length` bytes to `value`.
   @inlinable
+  @inline(__always)
   public func fill(_ value: UInt8, at offset: Int, length: Int) {
     let dst = unsafe pointer(at: offset, length: length)
     _ = unsafe dst.initializeMemory(as: UInt8.self, repeating: value, count: length)
@@ -99,6 +112,7 @@ extension MappedMemory {
 
   /// Hands `body` a view of `count` bytes at `offset`; the view can't outlive the call.
   @inlinable
+  @inline(__always)
   public func withBytes<R, E: Error>(
     at offset: Int, count: Int, _ body: (RawSpan) throws(E) -> R
   ) throws(E) -> R {

@@ -83,15 +83,15 @@ extension Kernel {
     invariant(me.atomicDepth == 0, "\(me.name) sleeps on \(reason) in atomic context")
     touch(.runnable(me.id))
     me.sleepCount &+= 1
-    me.waitingFor = reason
+    me.reason = reason
     await suspend(me)
   }
 
   /// Makes a sleeping task ready; waking one that doesn't sleep changes nothing.
   package func wake(_ task: KernelTask) {
     touch(.runnable(task.id))
-    guard task.waitingFor != nil else { return }
-    task.waitingFor = nil
+    guard task.reason != nil else { return }
+    task.reason = nil
     makeReady(task)
   }
 
@@ -99,16 +99,16 @@ extension Kernel {
     unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
       unsafe me.continuation = continuation
     }
-    current = me
+    running = me
   }
 
   // MARK: the loop
 
   /// Runs until `isDone`, or until nothing can run any more.
   func loop(until isDone: () -> Bool) throws(RunFailure) {
-    invariant(current == nil, "run() inside a run of the same kernel")
+    invariant(running == nil, "run() inside a run of the same kernel")
     executor.adoptThread()
-    progressSteps = steps
+    progressSteps = stepCount
     while !isDone() {
       if mode == .realTime { pollRealTime() }
       guard let next = takeNext() else {
@@ -117,8 +117,8 @@ extension Kernel {
         if try waitForEvent() { continue }
         throw .deadlock(blockedTasks())
       }
-      steps &+= 1
-      if steps &- progressSteps > stepLimit {
+      stepCount &+= 1
+      if stepCount &- progressSteps > stepLimit {
         throw .stepLimit(steps: stepLimit, running: next.name)
       }
       dispatch(next)
@@ -157,10 +157,12 @@ extension Kernel {
   }
 
   private func dispatch(_ runnable: Runnable) {
-    current = runnable
+    running = runnable
+    runningTask = runnable.asTask
     if let footprints { footprints.begin(runnable.id) }
     runnable.dispatch()
-    current = nil
+    running = nil
+    runningTask = nil
   }
 
   /// Lets a task go on until it next sleeps.
@@ -211,7 +213,7 @@ extension Kernel {
         reason = .lock(lock, owner: holder.name)
       }
       return BlockedTask(
-        name: task.name, reason: reason, holds: task.heldLocks.map(\.lockClass.name), id: task.id,
+        name: task.name, reason: reason, holds: task.locks.map { lockChecks.lockClass(of: $0).name }, id: task.id,
         waitsFor: blockers.map(\.id))
     }
   }
@@ -219,7 +221,7 @@ extension Kernel {
   /// The live tasks that hold the lock that `task` sleeps on, or whose end it waits for.
   private func blockers(of task: KernelTask) -> [KernelTask] {
     liveTasks.filter { other in
-      if let lock = task.waitingLock { return other.heldLocks.contains { $0.instance == lock } }
+      if let lock = task.waitingLock { return other.locks.contains { $0.instance == lock } }
       return other.joiners.contains { $0 === task }
     }
   }

@@ -45,7 +45,8 @@ public final class Kernel {
   /// Tasks that have begun or will, in order of creation, without the finished ones.
   var liveTasks: [KernelTask] = []
   /// What runs now.
-  public internal(set) var current: Runnable?
+  public var current: Runnable? { running }
+  var running: Runnable?
   /// The one that a preemption chose to run next.
   var chosenNext: Runnable?
   /// Bounds the steps of one run, so that a live-lock ends with a report.
@@ -54,8 +55,9 @@ public final class Kernel {
   /// tasks.
   public var raceHorizon: UInt64 = 1_000_000
   /// Steps dispatched since the kernel was made.
-  public internal(set) var steps: UInt64 = 0
-  /// ``steps`` at the last ``progress()``.
+  public var steps: UInt64 { stepCount }
+  var stepCount: UInt64 = 0
+  /// ``stepCount`` at the last ``progress()``.
   var progressSteps: UInt64 = 0
   /// Told when nothing can run and the clock is about to move to the next event, or the run to
   /// fail: the moment at which tasks that sleep can be asked who will wake them.
@@ -98,12 +100,13 @@ public final class Kernel {
   }
 
   /// The running task; nil in an agent's step and outside a run.
-  public var currentTask: KernelTask? { current?.asTask }
+  public var currentTask: KernelTask? { runningTask }
+  var runningTask: KernelTask?
 
   /// The running task; traps where none runs, naming the operation that needs one.
   @inline(__always)
   package func requireTask(_ operation: @autoclosure () -> String) -> KernelTask {
-    guard let task = currentTask else {
+    guard let task = runningTask else {
       invariantFailed("\(operation()) outside a task: \(current?.name ?? "no runnable")")
     }
     return task
@@ -165,7 +168,7 @@ public final class Kernel {
   }
 
   /// Says that the flow got somewhere: the bound on steps (``stepLimit``) counts from here again.
-  public func progress() { progressSteps = steps }
+  public func progress() { progressSteps = stepCount }
 }
 
 /// Outlives its kernel, and tells others so.

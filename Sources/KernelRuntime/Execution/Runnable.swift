@@ -12,7 +12,7 @@ public class Runnable {
 
   unowned let kernel: Kernel
   /// Whether it stands in the ready list.
-  var isReady = false
+  final var isReady = false
 
   init(kernel: Kernel, id: Int, name: String, row: TraceRow) {
     self.kernel = kernel
@@ -37,20 +37,22 @@ public final class KernelTask: Runnable {
     case finished
   }
 
-  var phase: Phase
-  var continuation: UnsafeContinuation<Void, Never>?
+  final var phase: Phase
+  final var continuation: UnsafeContinuation<Void, Never>?
   /// Counts sleeps, so that a late timer can't end a later sleep.
-  var sleepCount: UInt64 = 0
+  final var sleepCount: UInt64 = 0
   /// What the task sleeps on; nil while it runs or is ready.
-  public internal(set) var waitingFor: WaitReason?
+  public var waitingFor: WaitReason? { reason }
+  final var reason: WaitReason?
   /// The sleeping locks that it holds, oldest first.
-  public internal(set) var heldLocks: [HeldLock] = []
+  public var heldLocks: [HeldLock] { locks }
+  final var locks: [HeldLock] = []
   /// Depth of sections in which it may not sleep.
-  var atomicDepth = 0
+  final var atomicDepth = 0
   /// The lock that it sleeps on, by ``HeldLock/instance``.
-  var waitingLock: Int?
+  final var waitingLock: Int?
   /// Tasks that wait for its end.
-  var joiners: [KernelTask] = []
+  final var joiners: [KernelTask] = []
   /// A signal was sent that no interruptible sleep has seen (`signal_pending`).
   public internal(set) var hasSignalPending = false
   /// The sleep in progress ends when a signal comes.
@@ -97,8 +99,9 @@ public final class KernelTask: Runnable {
 /// A step that runs to its end without sleeping: an interrupt handler, a timer, a device's engine.
 public final class Agent: Runnable {
   private let step: () -> Void
+  private var hasRetired = false
   /// Set once the agent is retired; a retired agent never runs again.
-  public private(set) var isRetired = false
+  public var isRetired: Bool { hasRetired }
 
   init(kernel: Kernel, id: Int, name: String, row: TraceRow, step: @escaping () -> Void) {
     self.step = step
@@ -107,7 +110,16 @@ public final class Agent: Runnable {
 
   /// Makes the agent ready now; kicking a ready agent again changes nothing.
   public func kick() {
-    guard !isRetired else { return }
+    guard !hasRetired else { return }
+    let kernel = kernel
+    kernel.touch(.runnable(id))
+    kernel.makeReady(self)
+  }
+
+  /// As ``kick()``, from the kernel itself.
+  @inline(__always)
+  func kick(by kernel: Kernel) {
+    guard !hasRetired else { return }
     kernel.touch(.runnable(id))
     kernel.makeReady(self)
   }
@@ -119,10 +131,10 @@ public final class Agent: Runnable {
   }
 
   /// Stops the agent for good; pending kicks are forgotten.
-  public func retire() { isRetired = true }
+  public func retire() { hasRetired = true }
 
   override func dispatch() {
-    if !isRetired { step() }
+    if !hasRetired { step() }
   }
 }
 

@@ -3,22 +3,32 @@ import HeapModule
 /// Cancels a pending timer.
 public final class TimerHandle {
   /// Whether ``cancel()`` came before the time.
-  public fileprivate(set) var isCancelled = false
+  public var isCancelled: Bool { state == .cancelled }
   let deadline: UInt64
   private let ledger: TimerLedger
-  /// The entry has left the heap.
-  fileprivate var isSpent = false
+  /// What is to be done; nil once that is settled, so that nothing is kept alive.
+  fileprivate var action: TimerAction?
+  fileprivate var state = State.pending
 
-  init(deadline: UInt64, ledger: TimerLedger) {
+  fileprivate enum State {
+    case pending
+    case cancelled
+    /// The entry has left the heap.
+    case spent
+  }
+
+  init(deadline: UInt64, ledger: TimerLedger, action: TimerAction) {
     self.deadline = deadline
     self.ledger = ledger
+    self.action = action
   }
 
   /// Stops the timer; one that has fired is not undone.
   public func cancel() {
     ledger.footprints?.touch(.timers, writing: true)
-    guard !isCancelled && !isSpent else { return }
-    isCancelled = true
+    guard state == .pending else { return }
+    state = .cancelled
+    action = nil
     ledger.cancelled += 1
   }
 }
@@ -39,10 +49,9 @@ struct TimerEntry: Comparable {
   let deadline: UInt64
   let order: UInt64
   let handle: TimerHandle
-  let action: TimerAction
 
   static func < (a: TimerEntry, b: TimerEntry) -> Bool {
-    (a.deadline, a.order) < (b.deadline, b.order)
+    a.deadline != b.deadline ? a.deadline < b.deadline : a.order < b.order
   }
   static func == (a: TimerEntry, b: TimerEntry) -> Bool { a.order == b.order }
 }
@@ -52,9 +61,9 @@ extension Kernel {
   func addTimer(after delay: UInt64, _ action: TimerAction) -> TimerHandle {
     touch(.timers)
     let (sum, overflow) = now.addingReportingOverflow(delay)
-    let handle = TimerHandle(deadline: overflow ? .max : sum, ledger: timerLedger)
-    timers.insert(
-      TimerEntry(deadline: handle.deadline, order: timerCount, handle: handle, action: action))
+    let handle = TimerHandle(
+      deadline: overflow ? .max : sum, ledger: timerLedger, action: action)
+    timers.insert(TimerEntry(deadline: handle.deadline, order: timerCount, handle: handle))
     timerCount += 1
     if timerLedger.cancelled > 64 && timerLedger.cancelled > timers.count / 2 { sweepTimers() }
     return handle
@@ -67,16 +76,19 @@ extension Kernel {
   }
 
   /// Takes the next entry that isn't cancelled off the heap.
-  private func popTimer() -> TimerEntry? {
+  private func popTimer() -> TimerHandle? {
     while let entry = timers.popMin() {
-      entry.handle.isSpent = true
-      if !entry.handle.isCancelled { return entry }
+      if entry.handle.state == .pending {
+        entry.handle.state = .spent
+        return entry.handle
+      }
       timerLedger.cancelled -= 1
     }
     return nil
   }
 
   func dropCancelledTimers() {
+    if timerLedger.cancelled == 0 { return }
     while let entry = timers.min, entry.handle.isCancelled {
       _ = timers.popMin()
       timerLedger.cancelled -= 1
@@ -92,17 +104,19 @@ extension Kernel {
 
   /// Lets time pass to the next pending timer and makes its runnable ready.
   func fireNextTimer() {
-    guard let entry = popTimer() else { return }
-    if mode == .simulated { virtualNow = max(virtualNow, entry.deadline) }
-    fire(entry)
+    guard let timer = popTimer() else { return }
+    if mode == .simulated { virtualNow = max(virtualNow, timer.deadline) }
+    fire(timer)
   }
 
-  private func fire(_ entry: TimerEntry) {
-    switch entry.action {
+  private func fire(_ timer: TimerHandle) {
+    guard let action = timer.action else { return }
+    timer.action = nil
+    switch action {
     case .wake(let task, let sleepCount):
       if task.sleepCount == sleepCount { wake(task) }
     case .agent(let agent):
-      agent.kick()
+      agent.kick(by: self)
     }
   }
 

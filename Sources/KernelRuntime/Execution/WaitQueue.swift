@@ -3,7 +3,7 @@ import DequeModule
 /// A queue of tasks that sleep until a condition holds (`wait_queue_head_t`).
 public final class WaitQueue {
   public let name: String
-  private unowned let kernel: Kernel
+  private let kernel: Kernel
   private var waiters: Deque<KernelTask> = []
   /// Tells queues apart where steps are compared; numbered together with locks.
   private let instance: Int
@@ -64,8 +64,9 @@ public final class WaitQueue {
   /// Wakes every waiter; each tests its condition again.
   public func wakeAll() {
     kernel.touch(.lock(instance))
+    if waiters.isEmpty { return }
     let woken = waiters
-    waiters.removeAll(keepingCapacity: true)
+    waiters = []
     for task in woken { kernel.wake(task) }
   }
 

@@ -41,10 +41,10 @@ public final class FailurePlan {
 
   /// The armed rules in order of arming, pinned ones after all others.
   public private(set) var rules: [Rule] = []
-  private var passages = [UInt64](repeating: 0, count: InjectionPoint.slots)
+  private var passages = InlineArray<64, UInt64>(repeating: 0)
   private var armed: UInt64 = 0
   /// The passages when the first rule struck, the one that failed among them; nil before that.
-  private var firstStrike: [UInt64]?
+  private var firstStrike: InlineArray<64, UInt64>?
   /// Told of each strike.
   public var observer: ((InjectionPoint, KernelError?) -> Void)?
 
@@ -71,7 +71,7 @@ public final class FailurePlan {
   public func passages(of point: InjectionPoint) -> UInt64 { passages[point.slot] }
 
   /// Whether any point was passed.
-  public var hasPassages: Bool { passages.contains { $0 > 0 } }
+  public var hasPassages: Bool { passages.indices.contains { passages[$0] > 0 } }
 
   /// How often `point` was passed up to the first strike of any rule, that passage among them; 0
   /// when none has struck.

@@ -18,8 +18,8 @@ extension LockChecks {
   }
 
   private func touch(_ node: Int, _ task: KernelTask, _ action: String) {
-    for held in task.heldLocks {
-      learn(graph.node(held.lockClass), node, task, "\(task.name) \(action)")
+    for held in task.locks {
+      learn(graph.node(lockClass(of: held)), node, task, "\(task.name) \(action)")
     }
     if task.signallingDepth > 0 {
       forbid(node, task, "\(task.name) \(action) in a signalling section", isForbidden: true)
@@ -27,13 +27,15 @@ extension LockChecks {
   }
 
   /// LOCKING: every sleeping lock that is waited for, and not merely tried, passes here.
-  func learnLock(_ lockClass: LockClass, _ task: KernelTask) {
-    guard task.signallingDepth > 0 || !task.heldLocks.isEmpty else { return }
-    let taken = graph.node(lockClass)
-    for held in task.heldLocks where held.lockClass != lockClass {
-      learn(graph.node(held.lockClass), taken, task, task.name)
+  func learnLock(_ lock: HeldLock, _ held: [HeldLock], _ task: KernelTask) {
+    for other in held where !isKnown(other, lock) {
+      note(other, lock)
+      let taken = graph.node(lockClass(of: lock))
+      learn(graph.node(lockClass(of: other)), taken, task, task.name)
     }
     if task.signallingDepth > 0 {
+      let lockClass = lockClass(of: lock)
+      let taken = graph.node(lockClass)
       forbid(
         taken, task, "\(task.name) takes it in a signalling section",
         isForbidden: !lockClass.isAllowedWhileSignalling)

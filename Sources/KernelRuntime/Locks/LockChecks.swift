@@ -1,3 +1,5 @@
+import Base
+
 /// An offence against the rules of locking, as ``LockChecks`` records it.
 public struct LockOffence: Hashable, Sendable, CustomStringConvertible {
   public enum Rule: String, Sendable {
@@ -34,6 +36,11 @@ public final class LockChecks {
   /// What was found, oldest first.
   public private(set) var offences: [LockOffence] = []
   private var instances = 0
+  /// The classes of locks that exist, by ``HeldLock/place``.
+  private var classes: [LockClass] = []
+  /// By place, one bit for each place whose locks are known to be taken under it: what has been
+  /// learned once costs a test of one bit.
+  private var known: [UInt64] = []
   lazy var graph = DependencyGraph.initial
   /// Which lock was taken while which other was held, by class, with who was first seen to.
   public var observedOrder: [(from: String, to: String, witness: String)] { graph.lockEdges }
@@ -45,47 +52,73 @@ public final class LockChecks {
     return instances
   }
 
+  /// Numbers a new lock.
+  func register(_ lockClass: LockClass) -> HeldLock {
+    let existing = classes.firstIndex { $0.rank == lockClass.rank && $0 == lockClass }
+    if existing == nil {
+      invariant(
+        classes.count < DependencyGraph.Node.limit, "more classes of locks than can be checked")
+      classes.append(lockClass)
+      known.append(0)
+    }
+    return HeldLock(
+      instance: takeInstance(), place: existing ?? classes.count - 1, rank: lockClass.rank,
+      nests: lockClass.nests)
+  }
+
+  func lockClass(of lock: HeldLock) -> LockClass { classes[lock.place] }
+
+  /// Whether nothing is to be learned from `lock` being taken under `held`.
+  @inline(__always)
+  func isKnown(_ held: HeldLock, _ lock: HeldLock) -> Bool {
+    held.place == lock.place || known[held.place] >> UInt64(lock.place) & 1 != 0
+  }
+
+  func note(_ held: HeldLock, _ lock: HeldLock) { known[held.place] |= 1 << UInt64(lock.place) }
+
   /// LOCKING: called before the task sleeps on the lock, so that an inversion is found even in a run
   /// that doesn't deadlock.
   func willTake(_ lock: HeldLock, _ task: KernelTask, isTry: Bool) {
-    if task.heldLocks.isEmpty && task.signallingDepth == 0 { return }
-    if !isTry { learnLock(lock.lockClass, task) }
-    for held in task.heldLocks {
-      if held.instance == lock.instance {
+    let held = task.locks
+    if held.isEmpty && task.signallingDepth == 0 { return }
+    if !isTry { learnLock(lock, held, task) }
+    for other in held {
+      if other.instance == lock.instance {
         add(.recursion, lock, task)
         return
       }
       if isTry { continue }
-      let sameClass = held.lockClass == lock.lockClass
-      if sameClass ? !lock.lockClass.nests : held.lockClass.rank >= lock.lockClass.rank {
+      if other.place == lock.place ? !lock.nests : other.rank >= lock.rank {
         add(.order, lock, task)
         return
       }
     }
   }
 
-  func didTake(_ lock: HeldLock, _ task: KernelTask) { task.heldLocks.append(lock) }
+  @inline(__always)
+  func didTake(_ lock: HeldLock, _ task: KernelTask) { task.locks.append(lock) }
 
-  func willLeave(_ lockClass: LockClass, _ instance: Int, _ task: KernelTask) {
+  func willLeave(_ lock: HeldLock, _ task: KernelTask) {
     // Locks are nearly always left in the reverse order, so the newest is looked at first.
-    if task.heldLocks.last?.instance == instance {
-      task.heldLocks.removeLast()
+    if task.locks.last?.instance == lock.instance {
+      task.locks.removeLast()
       return
     }
-    if let index = task.heldLocks.lastIndex(where: { $0.instance == instance }) {
-      task.heldLocks.remove(at: index)
+    if let index = task.locks.lastIndex(where: { $0.instance == lock.instance }) {
+      task.locks.remove(at: index)
     } else {
-      add(.notHeld, HeldLock(lockClass: lockClass, instance: instance, isShared: false), task)
+      add(.notHeld, lock, task)
     }
   }
 
   func taskEnds(_ task: KernelTask) {
-    for held in task.heldLocks { add(.heldAtEnd, held, task) }
+    for held in task.locks { add(.heldAtEnd, held, task) }
   }
 
   func report(_ rule: LockOffence.Rule, _ task: KernelTask, _ chain: [String]) {
     var offence = LockOffence(
-      rule: rule, task: task.name, taking: "", holding: task.heldLocks.map(\.lockClass.name))
+      rule: rule, task: task.name, taking: "",
+      holding: task.locks.map { lockClass(of: $0).name })
     offence.chain = chain
     // One report a circle: a loop that repeats the offence adds nothing.
     if !offences.contains(offence) { offences.append(offence) }
@@ -94,7 +127,7 @@ public final class LockChecks {
   private func add(_ rule: LockOffence.Rule, _ lock: HeldLock, _ task: KernelTask) {
     offences.append(
       LockOffence(
-        rule: rule, task: task.name, taking: lock.lockClass.name,
-        holding: task.heldLocks.map(\.lockClass.name)))
+        rule: rule, task: task.name, taking: lockClass(of: lock).name,
+        holding: task.locks.map { lockClass(of: $0).name }))
   }
 }

@@ -52,10 +52,16 @@ extension LockClass {
 }
 
 /// One held lock of a task.
-public struct HeldLock: Hashable, Sendable {
-  public let lockClass: LockClass
+///
+/// Plain words, since one is written and compared each time a lock is taken; ``LockChecks`` knows the
+/// class behind ``place``.
+public struct HeldLock: Hashable, Sendable, BitwiseCopyable {
   /// Distinguishes locks of one class; in order of creation within a kernel.
   public let instance: Int
   /// Held for reading, with other readers.
-  public let isShared: Bool
+  public var isShared = false
+  /// The class's number within a kernel.
+  let place: Int
+  let rank: Int
+  let nests: Bool
 }

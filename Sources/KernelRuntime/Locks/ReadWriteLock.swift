@@ -7,8 +7,9 @@ import DequeModule
 /// with a writer between, and the checks call that recursion.
 public final class ReadWriteLock {
   public let lockClass: LockClass
-  private unowned let kernel: Kernel
-  private let instance: Int
+  private let kernel: Kernel
+  private let record: HeldLock
+  private var instance: Int { record.instance }
   private var writer: KernelTask?
   private var readers: [KernelTask] = []
   private var waiters: Deque<(task: KernelTask, writes: Bool)> = []
@@ -16,20 +17,21 @@ public final class ReadWriteLock {
   public init(_ kernel: Kernel, _ lockClass: LockClass) {
     self.kernel = kernel
     self.lockClass = lockClass
-    instance = kernel.lockChecks.takeInstance()
+    record = kernel.lockChecks.register(lockClass)
   }
 
-  private func record(shared: Bool) -> HeldLock {
-    HeldLock(lockClass: lockClass, instance: instance, isShared: shared)
+  private var sharedRecord: HeldLock {
+    var shared = record
+    shared.isShared = true
+    return shared
   }
 
   /// Takes the lock for reading (`down_read`).
   public func lockShared() async {
-    let kernel = kernel
     await kernel.point()
     kernel.touch(.lock(instance))
     let me = kernel.requireTask("\(lockClass.name).lockShared")
-    kernel.lockChecks.willTake(record(shared: true), me, isTry: false)
+    kernel.lockChecks.willTake(sharedRecord, me, isTry: false)
     var hasSlept = false
     while writer != nil || (!hasSlept && waiters.contains { $0.writes }) {
       waiters.append((me, false))
@@ -40,7 +42,7 @@ public final class ReadWriteLock {
       hasSlept = true
     }
     readers.append(me)
-    kernel.lockChecks.didTake(record(shared: true), me)
+    kernel.lockChecks.didTake(sharedRecord, me)
   }
 
   /// Takes the lock for reading if that needs no sleep (`down_read_trylock`).
@@ -48,19 +50,18 @@ public final class ReadWriteLock {
     let me = kernel.requireTask("\(lockClass.name).tryLockShared")
     kernel.touch(.lock(instance))
     guard writer == nil && !waiters.contains(where: { $0.writes }) else { return false }
-    kernel.lockChecks.willTake(record(shared: true), me, isTry: true)
+    kernel.lockChecks.willTake(sharedRecord, me, isTry: true)
     readers.append(me)
-    kernel.lockChecks.didTake(record(shared: true), me)
+    kernel.lockChecks.didTake(sharedRecord, me)
     return true
   }
 
   /// Takes the lock for writing (`down_write`).
   public func lock() async {
-    let kernel = kernel
     await kernel.point()
     kernel.touch(.lock(instance))
     let me = kernel.requireTask("\(lockClass.name).lock")
-    kernel.lockChecks.willTake(record(shared: false), me, isTry: false)
+    kernel.lockChecks.willTake(record, me, isTry: false)
     while writer != nil || !readers.isEmpty {
       waiters.append((me, true))
       me.waitingLock = instance
@@ -69,29 +70,27 @@ public final class ReadWriteLock {
       kernel.touch(.lock(instance))
     }
     writer = me
-    kernel.lockChecks.didTake(record(shared: false), me)
+    kernel.lockChecks.didTake(record, me)
   }
 
   /// Leaves a lock taken with ``lockShared()``.
   public func unlockShared() {
-    let kernel = kernel
     let me = kernel.requireTask("\(lockClass.name).unlockShared")
     kernel.touch(.lock(instance))
     guard let index = readers.lastIndex(where: { $0 === me }) else {
       invariantFailed("\(me.name) leaves \(lockClass.name), which it doesn't read")
     }
     readers.remove(at: index)
-    kernel.lockChecks.willLeave(lockClass, instance, me)
+    kernel.lockChecks.willLeave(record, me)
     if readers.isEmpty { wakeNext() }
   }
 
   /// Leaves a lock taken with ``lock()``.
   public func unlock() {
-    let kernel = kernel
     let me = kernel.requireTask("\(lockClass.name).unlock")
     kernel.touch(.lock(instance))
     invariant(writer === me, "\(me.name) leaves \(lockClass.name) of \(writer?.name ?? "nobody")")
-    kernel.lockChecks.willLeave(lockClass, instance, me)
+    kernel.lockChecks.willLeave(record, me)
     writer = nil
     wakeNext()
   }

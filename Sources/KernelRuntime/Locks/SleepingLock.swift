@@ -4,37 +4,35 @@ import DequeModule
 /// A lock that a task sleeps for (`struct mutex`).
 public final class SleepingLock {
   public let lockClass: LockClass
-  private unowned let kernel: Kernel
-  private let instance: Int
-  /// The holder.
-  public private(set) var owner: KernelTask?
+  private let kernel: Kernel
+  private let record: HeldLock
+  private var instance: Int { record.instance }
+  private var holder: KernelTask?
   private var waiters: Deque<KernelTask> = []
 
   public init(_ kernel: Kernel, _ lockClass: LockClass) {
     self.kernel = kernel
     self.lockClass = lockClass
-    instance = kernel.lockChecks.takeInstance()
+    record = kernel.lockChecks.register(lockClass)
   }
 
-  private var record: HeldLock {
-    HeldLock(lockClass: lockClass, instance: instance, isShared: false)
-  }
+  /// The task that has the lock.
+  public var owner: KernelTask? { holder }
 
   /// Takes the lock, sleeping while another task holds it.
   public func lock() async {
-    let kernel = kernel
     await kernel.point()
     kernel.touch(.lock(instance))
     let me = kernel.requireTask("\(lockClass.name).lock")
     kernel.lockChecks.willTake(record, me, isTry: false)
-    while let holder = owner {
+    while let other = holder {
       waiters.append(me)
       me.waitingLock = instance
-      await kernel.block(.lock(lockClass, owner: holder.name))
+      await kernel.block(.lock(lockClass, owner: other.name))
       me.waitingLock = nil
       kernel.touch(.lock(instance))
     }
-    owner = me
+    holder = me
     kernel.lockChecks.didTake(record, me)
   }
 
@@ -42,21 +40,20 @@ public final class SleepingLock {
   public func tryLock() -> Bool {
     let me = kernel.requireTask("\(lockClass.name).tryLock")
     kernel.touch(.lock(instance))
-    guard owner == nil else { return false }
+    guard holder == nil else { return false }
     kernel.lockChecks.willTake(record, me, isTry: true)
-    owner = me
+    holder = me
     kernel.lockChecks.didTake(record, me)
     return true
   }
 
   /// Leaves the lock; only its owner may.
   public func unlock() {
-    let kernel = kernel
     let me = kernel.requireTask("\(lockClass.name).unlock")
     kernel.touch(.lock(instance))
-    invariant(owner === me, "\(me.name) unlocks \(lockClass.name) of \(owner?.name ?? "nobody")")
-    kernel.lockChecks.willLeave(lockClass, instance, me)
-    owner = nil
+    invariant(holder === me, "\(me.name) unlocks \(lockClass.name) of \(holder?.name ?? "nobody")")
+    kernel.lockChecks.willLeave(record, me)
+    holder = nil
     if let next = waiters.popFirst() { kernel.wake(next) }
   }
 
@@ -74,5 +71,5 @@ public final class SleepingLock {
   }
 
   /// Whether the running task holds the lock (`lockdep_assert_held`).
-  public var isHeldByCurrent: Bool { owner != nil && owner === kernel.currentTask }
+  public var isHeldByCurrent: Bool { holder != nil && holder === kernel.currentTask }
 }

@@ -1,7 +1,7 @@
 /// The record of what happened in one machine, in order. Off unless asked for.
 public final class Trace {
-  /// Whether events are kept.
-  public var isOn: Bool
+  /// Whether events are kept; fixed, since rows are made or left out as it says.
+  public let isOn: Bool
   /// The events, oldest first.
   public private(set) var events: [TraceEvent] = []
   /// Row names and groups by ``TraceRow/index``.
