@@ -86,6 +86,18 @@ struct MirroredPages {
     return runs
   }
 
+  /// Visits every mapped page by number; the address is nil for a page of VRAM.
+  func forEach(_ body: (UInt64, DMAAddress?) -> Void) {
+    for number in blocks.keys.sorted() {
+      guard let block = blocks[number] else { continue }
+      for slot in 0..<Self.pages where block.slots[slot] != Self.none {
+        let value = block.slots[slot]
+        body(
+          number * UInt64(Self.pages) + UInt64(slot), value == Self.vram ? nil : DMAAddress(value))
+      }
+    }
+  }
+
   /// Forgets the pages of a range; the bus addresses that are to be unmapped now.
   mutating func remove(_ runs: [Range<UInt64>]) -> [DMAAddress] {
     var addresses: [DMAAddress] = []

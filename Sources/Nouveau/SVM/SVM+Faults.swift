@@ -68,9 +68,26 @@ extension SVM {
     } catch {
       failure = error
     }
+    let mayWrite = svmm.space.find(range.start)?.protection.contains(.write) ?? false
     svmm.space.mmapLock.unlockShared()
     if let failure { return failure == .EBUSY ? .changed : .failed(failure) }
+    if writes, let word = request.pfns.first, word.isValid, !word.isWritable {
+      return mayWrite ? await bringBackForWriting(svmm, range) : .failed(.EPERM)
+    }
     return await program(svmm, notifier, request, access)
+  }
+
+  /// One's own device page is reported as it is, even when the request was to write and its entry
+  /// forbids that (after a fork, or `mprotect` there and back). Mapping it so would have the access
+  /// fault for ever; in RAM the next try finds out who else uses it.
+  // QUIRK(nouveau): the kernel maps it read-only and replays, again and again.
+  private func bringBackForWriting(_ svmm: SVMM, _ range: VirtualRange) async -> Service {
+    do throws(KernelError) {
+      _ = try await dmem.migrateToRAM(svmm.space, range)
+      return .changed
+    } catch {
+      return .failed(error)
+    }
   }
 
   /// Writes one translation, unless the CPU's page tables have changed since they were read.

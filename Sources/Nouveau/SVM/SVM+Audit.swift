@@ -1,0 +1,84 @@
+import Base
+import DeviceSeam
+import LinuxMM
+
+extension SVM {
+  /// Offences against the rules of device memory, one line each; to be asked when nothing is in
+  /// flight. `entries` is how many page-table entries of all processes name a device page, `held` how
+  /// many pages are in use without an entry.
+  package func audit(deviceEntries entries: Int, heldPages held: Int) -> [String] {
+    var offences = dmem.audit()
+    let inUse = dmem.pagesInUse
+    if inUse < entries || inUse > entries + held {
+      offences.append(
+        "dmem: \(inUse) device pages in use, \(entries) entries name one, \(held) are held otherwise"
+      )
+    }
+    for svmm in processes.all { audit(svmm, &offences) }
+    return offences
+  }
+
+  /// Pages of RAM that the GPU's page tables map, over all processes.
+  package var mappedSystemPages: UInt64 {
+    processes.all.reduce(0) { $0 + UInt64($1.mirrored.inRAM) }
+  }
+
+  /// What the driver believes the GPU's page tables to hold, what they hold, and what the CPU's hold
+  /// must name the same page, the GPU with no more rights (bugs.md N11, V09).
+  private func audit(_ svmm: SVMM, _ offences: inout [String]) {
+    svmm.mirrored.forEach { page, bus in
+      let address = VirtualAddress(page << UInt64(PageSize.shift))
+      let cpu = svmm.space.entry(at: address)
+      let gpu = svmm.gpuSpace.entry(at: GPUVirtualAddress(address.rawValue))
+      func offend(_ what: String) {
+        offences.append("gpu page table of \(svmm.space.name) at \(address): \(what)")
+      }
+      if gpu.hostAddress != bus || (bus == nil) != (gpu.vramAddress != nil) {
+        offend("holds \(gpu), the driver believes \(bus.map { "host \($0)" } ?? "VRAM")")
+      }
+      switch cpu.location {
+      case .device(let frame):
+        if dmem.chunk(of: frame)?.address(of: frame) != gpu.vramAddress {
+          offend("\(gpu), but the CPU has \(cpu)")
+        }
+        if gpu.isWritable && cpu.kind != .deviceWrite { offend("writable, but the CPU has \(cpu)") }
+      case .ram(let frame):
+        if gpu.hostAddress?.rawValue != DMAAddressSpace.busOffset + frame.physical.rawValue {
+          offend("\(gpu), but the CPU has \(cpu)")
+        }
+        if gpu.isWritable && !cpu.isWritable { offend("writable, but the CPU has \(cpu)") }
+      case .zero:
+        if gpu.hostAddress == nil || gpu.isWritable { offend("\(gpu), but the CPU has \(cpu)") }
+      default:
+        offend("\(gpu), but the CPU has \(cpu)")
+      }
+    }
+  }
+}
+
+extension Dmem {
+  /// Whether the counts of chunks and pages agree with each other and with the core's.
+  func audit() -> [String] {
+    var offences: [String] = []
+    var free = 0
+    for (index, chunk) in chunks.enumerated() {
+      let used = chunk.occupiedRuns.reduce(0) { $0 + $1.count }
+      if used != chunk.inUse {
+        offences.append("dmem: chunk \(chunk.range) counts \(chunk.inUse) pages, \(used) are taken")
+      }
+      if chunk.position != index {
+        offences.append("dmem: chunk \(chunk.range) believes to be number \(chunk.position)")
+      }
+      free += chunk.freePages
+      for run in chunk.occupiedRuns {
+        for page in run where mm.referenceCount(chunk.range.start + page) == 0 {
+          offences.append("dmem: page \(chunk.range.start + page) is taken, and free for the core")
+        }
+      }
+    }
+    if free != freePages { offences.append("dmem: \(freePages) free pages counted, \(free) found") }
+    if reservedPages != 0 { offences.append("dmem: \(reservedPages) pages stay promised") }
+    if operations != 0 { offences.append("dmem: \(operations) operations never ended") }
+    return offences
+  }
+}

@@ -1,0 +1,81 @@
+import Base
+import KernelRuntime
+import LinuxMM
+import Machine
+import Nouveau
+import Testing
+
+/// What runs on the GPU reads and writes the process's memory, wherever it lies.
+@Suite struct DeviceAccessTests {
+  @Test(arguments: Order.several)
+  func deviceSeesRAMAndWritesIt(order: Order) throws {
+    try withBench(pages: 4, order: order) { bench in
+      try await bench.fill(0..<2)
+      let process = bench.process
+      #expect(
+        try await process.deviceLoad(bench.address(1), count: PageSize.bytes) == Bench.pattern(1))
+      try await process.deviceStore(bench.address(0, 4090), [1, 2, 3, 4, 5, 6, 7, 8])
+      #expect(
+        try await process.space.load(bench.address(0, 4090), count: 8) == [1, 2, 3, 4, 5, 6, 7, 8])
+      // Never touched: the fault fills it.
+      try await process.deviceStore(bench.address(3), [9])
+      #expect(try await process.space.load(bench.address(3), count: 1) == [9])
+    }
+  }
+
+  /// bugs.md N20 and checks.md A10: a store of the GPU while the page moves is never lost.
+  @Test(arguments: (1...100).map { Order.random(seed: $0) })
+  func deviceStores_surviveMovesBothWays(order: Order) throws {
+    try withBench(pages: 2, order: order) { bench in
+      try await bench.fill(0..<2)
+      let process = bench.process
+      let kernel = bench.machine.kernel
+      var written: UInt8 = 0
+      let device = kernel.spawn("gpu") {
+        for value in 1...6 {
+          if (try? await process.deviceStore(bench.address(0), [UInt8(value)])) != nil {
+            written = UInt8(value)
+          }
+        }
+      }
+      let mover = kernel.spawn("mover") {
+        for _ in 0..<3 {
+          _ = try? await process.migrateToDevice(bench.all)
+          _ = try? await process.space.load(bench.address(1), count: 1)
+          _ = try? await process.migrateToRAM(bench.all)
+        }
+      }
+      await device.join()
+      await mover.join()
+      #expect(try await process.space.load(bench.address(0), count: 1) == [written], "\(order)")
+    }
+  }
+
+  @Test func unmappedAddress_isCancelledNotHung() throws {
+    try withBench(pages: 2) { bench in
+      let bad = VirtualAddress(0x10_0000)
+      await #expect(throws: DeviceAccessError.cancelled(bad)) {
+        _ = try await bench.process.deviceLoad(bad, count: 4)
+      }
+      // The context goes on.
+      try await bench.fill(0..<1)
+      #expect(try await bench.process.deviceLoad(bench.address(0), count: 1) == [0])
+    }
+  }
+
+  /// bugs.md L10, T04: the client closes, the process stays; its pages come back all the same.
+  @Test func closedClient_pagesComeBack() throws {
+    try withBench(pages: 8) { bench in
+      try await bench.fill(0..<8)
+      _ = try await bench.process.migrateToDevice(bench.all)
+      await bench.process.close()
+      #expect(await bench.damaged(0..<8) == [])
+      await #expect(throws: DeviceAccessError.closed(bench.address(0))) {
+        _ = try await bench.process.deviceLoad(bench.address(0), count: 1)
+      }
+      await #expect(throws: KernelError.ENODEV) {
+        _ = try await bench.process.migrateToDevice(bench.all)
+      }
+    }
+  }
+}
