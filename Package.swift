@@ -39,7 +39,7 @@ let modules: [Module] = [
     name: "Machine",
     needs: [
       "Base", "KernelRuntime", "DeviceSeam", "LinuxMM", "DMAFence", "Nouveau", "EmulatedGPU",
-    ]),
+    ], tests: ["NouveauTestKit"]),
   Module(
     name: "NouveauTestKit",
     needs: [
