@@ -82,6 +82,17 @@ public final class FenceChain: Fence {
     }
   }
 
+  /// Links that can be reached from here, this one included; for bounds on memory.
+  package var linkCount: Int {
+    var count = 1
+    var link = previousLink
+    while let here = link {
+      count += 1
+      link = here.previousLink
+    }
+    return count
+  }
+
   override func askWhetherSignaled() -> Bool {
     contained.isSignaled && walk() == nil
   }
