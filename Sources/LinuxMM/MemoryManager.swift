@@ -10,7 +10,7 @@ public struct MemoryConfiguration: Hashable, Sendable {
   /// CPUs, each with an LRU batch of its own; a task runs on the CPU of its number.
   public var cpus: Int
 
-  public init(ramBytes: Int, devicePhysicalBytes: UInt64 = 1 << 40, cpus: Int = 4) {
+  public init(ramBytes: Int, devicePhysicalBytes: UInt64 = 64 << 30, cpus: Int = 4) {
     self.ramBytes = ramBytes
     self.devicePhysicalBytes = devicePhysicalBytes
     self.cpus = cpus
@@ -30,6 +30,8 @@ public final class MemoryManager {
   public let devicePages: PFNRange
 
   let metadata: MappedMemory
+  /// Where the page records begin in `metadata`, in bytes.
+  let recordsOffset: Int
   let failures: FailurePlan
   let pages: FlatView<PageRecord>
   let frames: FrameAllocator
@@ -65,11 +67,15 @@ public final class MemoryManager {
     let pageCount = deviceStart + devicePageCount
     let recordBytes =
       (pageCount * MemoryLayout<PageRecord>.stride + PageSize.bytes - 1) & ~(PageSize.bytes - 1)
-    // Enough for every page to be mapped alone in a table of its own, within reason.
-    let tableCount = min(max(pageCount, 1 << 12), 1 << 20) + 1024
-    metadata = try MappedMemory(count: recordBytes + tableCount << PageSize.shift)
-    pages = FlatView(metadata, at: 0, count: pageCount)
-    tables = PageTablePool(metadata, at: recordBytes, tables: tableCount)
+    // Enough for every system page to be mapped alone in a table of its own, and for device memory
+    // to be mapped densely twice. Not more: the host takes longer to unmap a larger range.
+    let tableCount = 4096 + systemPages + 2 * (pageCount >> PageTablePool.tableShift)
+    // Tables first, handed out from the top down: so the first tables and the first records are
+    // neighbours, and a small machine touches little of the host's page tables.
+    recordsOffset = tableCount << PageSize.shift
+    metadata = try MappedMemory(count: recordsOffset + recordBytes)
+    tables = PageTablePool(metadata, at: 0, tables: tableCount)
+    pages = FlatView(metadata, at: recordsOffset, count: pageCount)
     frames = FrameAllocator(pages, limit: systemPages)
     lru = LRUList(pages, frames, cpus: configuration.cpus)
     pages[0].flags = [.reserved, .uptodate]

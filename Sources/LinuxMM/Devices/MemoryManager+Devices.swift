@@ -70,8 +70,8 @@ extension MemoryManager {
   /// Leaves the records as they were before the first use.
   private func forgetRecords(_ range: PFNRange) {
     let stride = MemoryLayout<PageRecord>.stride
-    let low = range.start.index * stride
-    let high = range.end.index * stride
+    let low = recordsOffset + range.start.index * stride
+    let high = recordsOffset + range.end.index * stride
     let firstPage = (low + PageSize.bytes - 1) & ~(PageSize.bytes - 1)
     let lastPage = high & ~(PageSize.bytes - 1)
     guard firstPage < lastPage else {

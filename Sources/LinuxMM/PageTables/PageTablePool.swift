@@ -10,15 +10,15 @@ final class PageTablePool {
   static let tableShift = 9
 
   let entries: FlatView<PageTableEntry>
-  private let capacity: Int
-  private var untouched = 1
+  /// Tables below this number were never handed out.
+  private var untouched: Int
   private var free = 0
   /// Tables in use.
   private(set) var used = 0
 
   init(_ memory: MappedMemory, at offset: Int, tables: Int) {
     entries = FlatView(memory, at: offset, count: tables << Self.tableShift)
-    capacity = tables
+    untouched = tables
   }
 
   /// An empty table; nil when the pool is spent.
@@ -30,10 +30,10 @@ final class PageTablePool {
       used += 1
       return table
     }
-    guard untouched < capacity else { return nil }
-    untouched += 1
+    guard untouched > 1 else { return nil }
+    untouched -= 1
     used += 1
-    return untouched - 1
+    return untouched
   }
 
   /// Takes back a table whose entries are all empty.
