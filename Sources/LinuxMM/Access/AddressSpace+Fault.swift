@@ -123,8 +123,8 @@ extension AddressSpace {
     return .done
   }
 
-  /// A write to a present entry that doesn't allow it (`do_wp_page`): the page is used as it is when
-  /// nobody else can see it, else copied.
+  /// A write to a present entry that doesn't allow it (`do_wp_page`): the page is used as it is
+  /// when nobody else can see it, else copied.
   private func faultProtected(
     _ vma: VMA, _ address: VirtualAddress, _ slot: Int, _ entry: PageTableEntry
   ) async -> FaultStep {

@@ -5,8 +5,8 @@ extension AddressSpace {
   /// Maps `bytes`, rounded up to pages (`mmap`); nothing is populated.
   ///
   /// - Parameters:
-  ///   - at: where, refusing to replace what is there (`MAP_FIXED_NOREPLACE`); nil leaves the choice
-  ///     to the core.
+  ///   - at: where, refusing to replace what is there (`MAP_FIXED_NOREPLACE`); nil leaves the
+  ///     choice to the core.
   ///   - name: as `PR_SET_VMA_ANON_NAME`; mappings of different names don't merge.
   ///
   /// `EINVAL` for no bytes or an address that isn't page aligned, `EEXIST` when something is mapped
@@ -108,7 +108,8 @@ extension AddressSpace {
   /// more, by a fault or by a migration.
   public func markUnstable() { isUnstable = true }
 
-  /// Watches `range` for missing pages (`UFFDIO_REGISTER`, missing mode with `UFFD_FEATURE_SIGBUS`):
+  /// Watches `range` for missing pages (`UFFDIO_REGISTER`, missing mode with
+  /// `UFFD_FEATURE_SIGBUS`):
   /// a touch of an empty place gets SIGBUS, and migration leaves empty places alone.
   public func watchMissing(_ range: VirtualRange) async throws(KernelError) {
     guard !range.isEmpty, range.isPageAligned else { throw .EINVAL }

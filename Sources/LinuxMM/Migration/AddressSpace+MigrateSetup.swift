@@ -8,8 +8,8 @@ extension AddressSpace {
   /// Best effort: an empty result is a success (R6), and the driver looks at each source.
   ///
   /// `EINVAL`, with nothing changed: ends that aren't page aligned, an empty range, a range outside
-  /// one mapping, a special mapping (R5), more pages than `buffers` holds (R1), or a fault page that
-  /// isn't device-private (R25).
+  /// one mapping, a special mapping (R5), more pages than `buffers` holds (R1), or a fault page
+  /// that isn't device-private (R25).
   ///
   /// LOCKING: `mmapLock` held by the caller from here to finalize (R4). Page locks are only tried
   /// (R21).
@@ -51,8 +51,8 @@ extension AddressSpace {
     return vma
   }
 
-  /// Walks the range once. True when pages are left for ``MemoryManager/unmapPending(_:)``: those in
-  /// an LRU batch and those mapped elsewhere too.
+  /// Walks the range once. True when pages are left for ``MemoryManager/unmapPending(_:)``: those
+  /// in an LRU batch and those mapped elsewhere too.
   private func collect(
     _ vma: VMA, _ request: MigrationRequest, _ buffers: MigrationBuffers
   ) -> Bool {

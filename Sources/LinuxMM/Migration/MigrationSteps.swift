@@ -89,8 +89,8 @@ public struct CommittedPages: ~Copyable {
 extension AddressSpace {
   /// Runs a migration that finalizes on every path.
   ///
-  /// `copy` sets the destinations; when it throws, the migration is abandoned and the error goes on.
-  /// `committed` updates the device's tables for the pages that moved.
+  /// `copy` sets the destinations; when it throws, the migration is abandoned and the error goes
+  /// on. `committed` updates the device's tables for the pages that moved.
   ///
   /// LOCKING: `mmapLock` held by the caller, for reading or writing.
   public func withMigration<R>(
