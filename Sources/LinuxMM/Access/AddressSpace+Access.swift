@@ -43,8 +43,8 @@ extension AddressSpace {
   /// Faults that may end without progress one after the other before the access is given up.
   ///
   /// The kernel would retry for ever; here a driver that never brings a page back must end in a
-  /// report. With the pauses below it is given 17 s of the kernel's clock, more than a fence's 15
-  /// s.
+  /// report. With the pauses below it is given 17 s of the kernel's clock, longer than a
+  /// fence's time-out.
   static let fruitlessFaultLimit = 40
 
   /// Lets others run, and time pass, before a fault is tried again.
