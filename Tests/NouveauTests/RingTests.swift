@@ -117,8 +117,8 @@ import Testing
     let bench = try Bench()
     try bench.withDevice(options(pushBytes: 4096, entries: 16)) { device throws(KernelError) in
       bench.gpu.isHeld = true
-      var ring = device.copyChannel.ring
-      ring.reset()
+      let ring = try await PushRing(
+        device.device, device.kernelSpace, device.bar1, device.options)
       var generator = SplitMix64(seed: seed)
       var live: [(slot: UInt32, bytes: Range<Int>)] = []
       var consumed: UInt32 = 0
@@ -143,6 +143,7 @@ import Testing
           ring.advance(to: consumed, reading: GPUVirtualAddress(0))
         }
       }
+      await ring.destroy()
       bench.gpu.isHeld = false
     }
   }
@@ -150,8 +151,8 @@ import Testing
   @Test func aSegmentBeingFetched_isStillInUse() throws {
     let bench = try Bench()
     try bench.withDevice(options()) { device throws(KernelError) in
-      var ring = device.copyChannel.ring
-      ring.reset()
+      let ring = try await PushRing(
+        device.device, device.kernelSpace, device.bar1, device.options)
       var writer = PushWriter(ring.memory, from: 0, dwords: 4)
       let hasRoom = ring.reserve(4)
       #expect(hasRoom)
@@ -161,6 +162,7 @@ import Testing
       #expect(ring.gpGet == 0)
       ring.advance(to: 1, reading: ring.pushAddress + 16 as GPUVirtualAddress)
       #expect(ring.gpGet == 1)
+      await ring.destroy()
     }
   }
 

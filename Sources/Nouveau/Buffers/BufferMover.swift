@@ -59,7 +59,7 @@ struct BufferMover {
     buffer.backing = nil
   }
 
-  /// Kernel: nve0_bo_move_copy (nouveau_boa0b5.c), ttm_bo_wait
+  /// Kernel: nve0_bo_move_copy, nouveau_bo_move_m2mf (nouveau_boa0b5.c, nouveau_bo.c)
   private func move(_ backing: SystemBacking, _ address: VRAMAddress, toSystem: Bool)
     async
     throws(KernelError)

@@ -4,8 +4,9 @@ import LinuxMM
 
 /// A piece of VRAM that a driver's part owns (`struct nouveau_bo`, domain VRAM).
 ///
-/// Pinned, it has an address that doesn't change, not even over suspend. Unpinned, it keeps its place
-/// until suspend moves its bytes to system memory; the next pin, or resume, may place it elsewhere.
+/// Pinned, it has an address that doesn't change, not even over suspend. Unpinned, it keeps its
+/// place until suspend moves its bytes to system memory; the next pin, or resume, may place it
+/// elsewhere.
 package final class BufferObject {
   private let manager: BufferManager
   /// Bytes, a multiple of the page size.
@@ -49,8 +50,8 @@ package final class BufferObject {
   /// Its place now, pinned or not; nil while it has none.
   var currentAddress: VRAMAddress? { address }
 
-  /// Gives the object a place in VRAM and holds it there; pins count. `ENOMEM` when there is no room.
-  /// Passes `nouveau.bo_pin`, and `nouveau.vram_alloc` when it needs a place.
+  /// Gives the object a place in VRAM and holds it there; pins count. `ENOMEM` when there is no
+  /// room. Passes `nouveau.bo_pin`, and `nouveau.vram_alloc` when it needs a place.
   ///
   /// Kernel: nouveau_bo_pin (nouveau_bo.c)
   package func pin() throws(KernelError) {

@@ -55,7 +55,8 @@ package struct ChipGP100: ChipProfile {
       upperBase: common * unit + VRAMLayout.upperOffset)
   }
 
-  /// Kernel: gm200_fb_init, gp100_fb_init (nvkm/subdev/fb/gm200.c, gp100.c)
+  /// Kernel: gf100_fb_sysmem_flush_page_init, gp100_fb_init_remapper, gp100_fb_init_unkn
+  /// (nvkm/subdev/fb/gf100.c, gp100.c)
   package func initializeMemoryHub(_ registers: RegisterAccess, flushPage: DMAAddress) {
     typealias P = NV_PFB
     registers.write(

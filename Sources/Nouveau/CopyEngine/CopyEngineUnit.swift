@@ -14,7 +14,7 @@ package final class CopyEngineUnit {
     self.entry = entry
   }
 
-  /// Kernel: gp100_ce_init's interrupt enables are firmware's (nvkm/engine/ce/gp100.c)
+  /// Acknowledges what firmware left and enables the errors; nouveau leaves that to firmware.
   func initialize() {
     let lce = entry.instance
     device.registers.write(NV_CE.LCE_INTR_STATUS(lce), .max)
@@ -24,8 +24,8 @@ package final class CopyEngineUnit {
         | NV_CE.LCE_INTR_STATUS_INVALID_CONFIG.make32(1))
   }
 
-  /// Handles the engine's interrupt; true when a launch failed, so that what was asked of the engine
-  /// has not been done. Atomic context.
+  /// Handles the engine's interrupt; true when a launch failed, so that what was asked of the
+  /// engine has not been done. Atomic context.
   ///
   /// Kernel: gp100_ce_intr, gp100_ce_intr_launcherr (nvkm/engine/ce/gp100.c)
   // QUIRK(nouveau): the kernel logs LAUNCHERR and goes on; the fence behind the copy then signals

@@ -4,8 +4,9 @@ import KernelRuntime
 import NVHardware
 
 extension NouveauDevice {
-  /// Puts the device to sleep: its memory loses power. Clients first, then buffers to system memory,
-  /// then channels, fence words and instance memory. On an error the device works as before.
+  /// Puts the device to sleep: its memory loses power. Clients first, then buffers to system
+  /// memory, then channels, fence words and instance memory. On an error the device works as
+  /// before.
   ///
   /// `EINVAL` unless the device is running, `ENODEV` when it is lost, `ENOMEM` when system memory
   /// can't hold what VRAM holds, or the error of a client or of the copy.
@@ -44,8 +45,8 @@ extension NouveauDevice {
 
   /// Wakes the device: the units as at bring-up, then memory, channels and clients as they were.
   ///
-  /// On an error the device stays asleep and may be woken again or shut down. A buffer that finds no
-  /// place stays in system memory, and its next use says so.
+  /// On an error the device stays asleep and may be woken again or shut down. A buffer that finds
+  /// no place stays in system memory, and its next use says so.
   ///
   /// Kernel: nouveau_pmops_resume, nouveau_do_resume (nouveau_drm.c)
   public func resume() async throws(KernelError) {
@@ -94,8 +95,8 @@ extension NouveauDevice {
     BufferMover(channel: copyChannel, dma: device.pci.dma, manager: buffers)
   }
 
-  /// Ends the driver's use of the device and gives everything back; works on a device that is asleep
-  /// or lost. A second call does nothing.
+  /// Ends the driver's use of the device and gives everything back; works on a device that is
+  /// asleep or lost. A second call does nothing.
   ///
   /// Kernel: nouveau_drm_remove, nouveau_drm_device_fini (nouveau_drm.c)
   public func shutdown() async {

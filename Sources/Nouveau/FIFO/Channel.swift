@@ -5,7 +5,8 @@ import NVHardware
 /// A channel: a ring of push buffer segments that the host reads and executes
 /// (`struct nouveau_channel` with its `struct nvkm_chan`).
 ///
-/// LOCKING: ``lock`` around use of the push buffer. Killing needs no lock and works in an interrupt.
+/// LOCKING: ``lock`` around use of the push buffer. Killing needs no lock and works in an
+/// interrupt.
 package final class Channel {
   let device: NVKMDevice
   let fifo: FIFO
@@ -17,7 +18,7 @@ package final class Channel {
   package let space: GPUAddressSpace
   let instance: InstanceObject
   let fenceWait: FenceWaitMode
-  var ring: PushRing
+  let ring: PushRing
   package let lock: SleepingLock
   /// Its fences; `nouveau_fence_chan`.
   package private(set) var fences: FenceContext
@@ -195,8 +196,8 @@ package final class Channel {
     kill(error, trustsMemory: trustsMemory)
   }
 
-  /// Kills the channel and waits until neither the host nor an engine works for it: what it was told
-  /// to write is not written any more, and memory it used may be given away (X11).
+  /// Kills the channel and waits until neither the host nor an engine works for it: what it was
+  /// told to write is not written any more, and memory it used may be given away (X11).
   package func quiesce(_ error: KernelError = .EIO) async {
     fail(error)
     await lock.lock()

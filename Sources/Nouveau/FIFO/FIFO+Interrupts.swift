@@ -121,7 +121,8 @@ extension FIFO {
     channel.runlist.scheduleRecovery(of: channel)
   }
 
-  /// An engine said that it didn't do what it was told; every channel that could have told it fails.
+  /// An engine said that it didn't do what it was told; every channel that could have told it
+  /// fails.
   func failChannels(of engine: TopologyEntry) {
     let group = EngineStatus(device.registers, engine.engine)?.group
     for case .some(let channel) in channels

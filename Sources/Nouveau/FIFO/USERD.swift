@@ -11,7 +11,7 @@ package final class USERD {
   /// Where the array begins in BAR1.
   let base: GPUVirtualAddress
 
-  /// Kernel: gk104_fifo_oneinit, nvkm_fifo_oneinit (nvkm/engine/fifo/base.c), `fifo->userd`
+  /// Kernel: nvkm_fifo_oneinit (nvkm/engine/fifo/base.c)
   init(_ device: NVKMDevice, _ bar1: BAR1, _ memory: InstanceMemory, channels: Int)
     async
     throws(KernelError)

@@ -4,8 +4,8 @@ import NVHardware
 
 /// The ring in which the MMU reports accesses that wait for a replay (`struct nvkm_fault_buffer`).
 ///
-/// Exists while somebody wants such faults. Pascal reaches the ring through BAR2's address space, so
-/// that comes and goes with it.
+/// Exists while somebody wants such faults. Pascal reaches the ring through BAR2's address space,
+/// so that comes and goes with it.
 package final class FaultBuffer {
   private let device: NVKMDevice
   private let mmu: MMU

@@ -6,11 +6,11 @@ import NVHardware
 
 /// The fences of one channel, in order (`struct nouveau_fence_chan` with its `nv84_fence_chan`).
 ///
-/// The hardware writes the number of the last finished fence to a word; fences up to it, in the sense
-/// of a signed difference, are done.
+/// The hardware writes the number of the last finished fence to a word; fences up to it, in the
+/// sense of a signed difference, are done.
 ///
-/// LOCKING: everything but creation and destruction is atomic: it runs in tasks and in the interrupt's
-/// bottom half alike.
+/// LOCKING: everything but creation and destruction is atomic: it runs in tasks and in the
+/// interrupt's bottom half alike.
 package final class FenceContext {
   let device: NVKMDevice
   let storage: FenceStorage
@@ -37,8 +37,8 @@ package final class FenceContext {
   private var wrongWord: UInt32?
   private var isDead = false
 
-  /// Runs after an interrupt. An agent of its own: neither a busy work queue nor a sleeping worker can
-  /// keep it from running (F05), and once retired it never runs again (F07).
+  /// Runs after an interrupt. An agent of its own: neither a busy work queue nor a sleeping worker
+  /// can keep it from running (F05), and once retired it never runs again (F07).
   private var uevent: Agent?
   /// Looks again when an interrupt was early or is overdue (F08).
   private var recheck: Agent?
@@ -47,7 +47,8 @@ package final class FenceContext {
 
   /// After this long without an interrupt the word is looked at anyway; nanoseconds.
   static let overdue: UInt64 = 1_000_000
-  /// When an interrupt found nothing done, the word is looked at after this long, then twice as long.
+  /// When an interrupt found nothing done, the word is looked at after this long, then twice as
+  /// long.
   static let early: UInt64 = 1_000
   private static let recheckCap: UInt64 = 1_000_000_000
 
@@ -104,8 +105,8 @@ package final class FenceContext {
 
   // MARK: emitting
 
-  /// SOURCE: nvc0_fence.c, nvc0_fence_emit32: RELEASE, WFI, 16 bytes; the first is bit 1, the others
-  /// are zeros.
+  /// SOURCE: nvc0_fence.c, nvc0_fence_emit32: RELEASE, WFI, 16 bytes; the first is bit 1, the
+  /// others are zeros.
   private static let release =
     ClassC06F.SEMAPHORED_OPERATION.make32(ClassC06F.SEMAPHORED_OPERATION_RELEASE)
     | ClassC06F.SEMAPHORED_RELEASE_WFI.make32(ClassC06F.SEMAPHORED_RELEASE_WFI_EN)
@@ -113,8 +114,9 @@ package final class FenceContext {
   /// Dwords of ``emit(_:)``.
   static let dwords = 6
 
-  /// Writes the release and the interrupt behind what is in `writer`, and puts the fence on the list.
-  /// The caller hands the writer to the host before it sleeps, so no kill falls between (F02).
+  /// Writes the release and the interrupt behind what is in `writer`, and puts the fence on the
+  /// list. The caller hands the writer to the host before it sleeps, so no kill falls between
+  /// (F02).
   ///
   /// Kernel: nvc0_fence_emit32, nouveau_fence_emit (nvc0_fence.c, nouveau_fence.c)
   @inline(__always)
@@ -140,8 +142,8 @@ package final class FenceContext {
     Int32(bitPattern: word &- UInt32(truncatingIfNeeded: fence.seqno)) >= 0
   }
 
-  /// The word, or nil when it can't be believed: a device that is gone reads as all ones, and a number
-  /// that was never emitted says nothing of the work before it.
+  /// The word, or nil when it can't be believed: a device that is gone reads as all ones, and a
+  /// number that was never emitted says nothing of the work before it.
   private func trustedWord() -> UInt32? {
     let word = storage.read(id)
     if word == .max && !device.checkPresence() { return nil }
@@ -172,7 +174,8 @@ package final class FenceContext {
   }
 
   /// An engine of the channel's runlist has an interrupt pending that isn't handled yet: a release
-  /// behind failed work may have been written. Looked at only when a fence seems done, so it costs one read a completion.
+  /// behind failed work may have been written. Looked at only when a fence seems done, so it costs
+  /// one read a completion.
   private var hasEngineError: Bool {
     guard let channel else { return false }
     let engines = channel.runlist.interruptMask
@@ -214,8 +217,8 @@ package final class FenceContext {
 
   // MARK: ending
 
-  /// Ends every pending fence with `error`, but those that are done by now; refuses new ones. Atomic
-  /// context.
+  /// Ends every pending fence with `error`, but those that are done by now; refuses new ones.
+  /// Atomic context.
   ///
   /// Kernel: nouveau_fence_context_kill (nouveau_fence.c)
   func kill(_ error: KernelError, trustsMemory: Bool) {

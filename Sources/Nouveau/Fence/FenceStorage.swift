@@ -3,8 +3,8 @@ import DMAFence
 import KernelRuntime
 import NVHardware
 
-/// The fence words of all channels: 16 bytes a channel in VRAM, seen by every channel and by the CPU
-/// (`struct nv84_fence_priv`).
+/// The fence words of all channels: 16 bytes a channel in VRAM, seen by every channel and by the
+/// CPU (`struct nv84_fence_priv`).
 package final class FenceStorage {
   private let device: NVKMDevice
   private let bar1: BAR1
@@ -19,6 +19,8 @@ package final class FenceStorage {
 
   /// SOURCE: nv84_fence.c: `nv84_fence_chid(chan) * 16`.
   static let bytesPerChannel: UInt64 = 16
+  /// What a channel sees of the words.
+  private static let mappedBytes = UInt64(PageSize.bytes)
 
   /// Kernel: nv84_fence_create (nv84_fence.c)
   init(
@@ -27,7 +29,7 @@ package final class FenceStorage {
   ) async throws(KernelError) {
     self.device = device
     self.bar1 = bar1
-    // The size of a large page: one entry then maps the words in every address space.
+    // The size of a large page, so that BAR1 needs no table of small ones.
     let buffer = BufferObject(buffers, bytes: 64 << 10, alignment: 64 << 10, isSaved: false)
     try buffer.pin()
     do throws(KernelError) {
@@ -40,7 +42,7 @@ package final class FenceStorage {
     self.buffer = buffer
     byteCount = buffer.size
     contextBase = contexts.allocate(channels)
-    invariant(UInt64(channels) * Self.bytesPerChannel <= byteCount, "too many channels")
+    invariant(UInt64(channels) * Self.bytesPerChannel <= Self.mappedBytes, "too many channels")
   }
 
   /// Kernel: nv84_fence_destroy (nv84_fence.c)
@@ -54,19 +56,20 @@ package final class FenceStorage {
   ///
   /// Kernel: nv84_fence_context_new, nouveau_vma_new (nv84_fence.c, nouveau_vmm.c)
   func map(into space: GPUAddressSpace) async throws(KernelError) -> GPUVirtualAddress {
-    let address = try space.allocateRange(bytes: byteCount, alignment: 64 << 10)
+    // One small page: it shares the push buffer's table.
+    let address = try space.allocateRange(bytes: Self.mappedBytes)
     do throws(KernelError) {
-      try await space.map(.vram(buffer.placement()), at: address, bytes: byteCount)
+      try await space.map(.vram(buffer.placement()), at: address, bytes: Self.mappedBytes)
     } catch {
-      space.freeRange(address, bytes: byteCount)
+      space.freeRange(address, bytes: Self.mappedBytes)
       throw error
     }
     return address
   }
 
   func unmap(_ address: GPUVirtualAddress, from space: GPUAddressSpace) async {
-    await space.unmap(address, bytes: byteCount)
-    space.freeRange(address, bytes: byteCount)
+    await space.unmap(address, bytes: Self.mappedBytes)
+    space.freeRange(address, bytes: Self.mappedBytes)
   }
 
   /// The word of a channel as the hardware last wrote it.

@@ -20,8 +20,8 @@ package final class NouveauFence {
 
   /// A fence that is done when everything pushed before it is.
   ///
-  /// On an error nothing was emitted and no number used (F01): `ENOMEM` without a fence, `ENODEV` on
-  /// a killed channel (F02), the errors of ``Channel/withPush(dwords:_:)``. Passes
+  /// On an error nothing was emitted and no number used (F01): `ENOMEM` without a fence, `ENODEV`
+  /// on a killed channel (F02), the errors of ``Channel/withPush(dwords:_:)``. Passes
   /// `nouveau.fence_new`, `nouveau.ring_space` and `nouveau.fence_emit`.
   ///
   /// Kernel: nouveau_fence_new, nouveau_fence_create, nouveau_fence_emit (nouveau_fence.c)

@@ -23,8 +23,8 @@ package final class InterruptController {
 
   init(_ device: NVKMDevice) { self.device = device }
 
-  /// Has `run` called with its pending bits, errors before completions: handlers run in the order of
-  /// adding.
+  /// Has `run` called with its pending bits, errors before completions: handlers run in the order
+  /// of adding.
   ///
   /// Kernel: nvkm_inth_add (nvkm/core/intr.c)
   func add(_ mask: UInt32, _ run: @escaping (UInt32) -> Void) {

@@ -3,8 +3,8 @@ import DeviceSeam
 import KernelRuntime
 import NVHardware
 
-/// VRAM that the hardware itself reads: instance blocks, page tables, runlists, buffers of the host.
-/// The CPU reaches it through the PRAMIN window, a MiB at a time.
+/// VRAM that the hardware itself reads: instance blocks, page tables, runlists, buffers of the
+/// host. The CPU reaches it through the PRAMIN window, a MiB at a time.
 ///
 /// LOCKING: everything here is synchronous, as the kernel's is under `nvkm_instmem.lock`.
 package final class InstanceMemory {

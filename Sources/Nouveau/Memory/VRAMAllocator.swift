@@ -25,8 +25,8 @@ package final class VRAMAllocator {
 
   package var bytesFree: UInt64 { capacity - bytesInUse }
 
-  /// Contiguous memory of `bytes` rounded up to pages, at a multiple of `alignment`, a power of two.
-  /// `EINVAL` for no bytes, `ENOMEM` when no run is long enough. Passes `nouveau.vram_alloc`.
+  /// Contiguous memory of `bytes` rounded up to pages, at a multiple of `alignment`, a power of
+  /// two. `EINVAL` for no bytes, `ENOMEM` when no run is long enough. Passes `nouveau.vram_alloc`.
   package func allocate(bytes: UInt64, alignment: UInt64 = UInt64(PageSize.bytes))
     throws(KernelError) -> VRAMAddress
   {

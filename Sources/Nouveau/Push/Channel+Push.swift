@@ -36,8 +36,8 @@ extension Channel {
   }
 
   /// Kernel: nv50_dma_wait, nouveau_dma_wait (nouveau_dma.c)
-  // QUIRK(nouveau): the kernel spins about 100 ms without sleeping; here it sleeps, and the limit is
-  // that of fences.
+  // QUIRK(nouveau): the kernel spins about 100 ms without sleeping; here it sleeps, and the limit
+  // is that of fences.
   private func waitForRoom(_ dwords: Int) async throws(KernelError) {
     let kernel = device.kernel
     let start = kernel.now

@@ -8,9 +8,9 @@ import NVHardware
 /// The buffer is used round and round. A segment's room is free again once the host has moved past
 /// its entry and doesn't read inside it any more.
 ///
-/// INVARIANT: `used` is the number of ring entries between `gpGet` and `gpPut`, and bytes from `tail`
-/// to `head`, round the end, belong to them.
-struct PushRing {
+/// INVARIANT: `used` is the number of ring entries between `gpGet` and `gpPut`, and bytes from
+/// `tail` to `head`, round the end, belong to them.
+final class PushRing {
   private let device: NVKMDevice
   private let space: GPUAddressSpace
   let memory: PushMemory
@@ -28,7 +28,12 @@ struct PushRing {
   /// The host's place as last read.
   private(set) var gpGet: UInt32 = 0
   /// For each entry, where its segment begins and ends.
-  private var segments: [Range<Int>]
+  private var segments: [Segment]
+
+  private struct Segment {
+    var start: UInt32 = 0
+    var end: UInt32 = 0
+  }
 
   /// Kernel: nouveau_channel_prep (nouveau_chan.c)
   init(_ device: NVKMDevice, _ space: GPUAddressSpace, _ bar1: BAR1, _ options: DriverOptions)
@@ -42,7 +47,7 @@ struct PushRing {
     self.space = space
     pushBytes = options.pushBytes
     entryCount = options.ringEntries
-    segments = [Range<Int>](repeating: 0..<0, count: entryCount)
+    segments = [Segment](repeating: Segment(), count: entryCount)
     let wanted = UInt64(pushBytes + entryCount * GPFIFOEntry.byteCount)
     let bytes = PageSize.pages(forBytes: wanted) << UInt64(PageSize.shift)
     mappedBytes = bytes
@@ -107,7 +112,7 @@ struct PushRing {
   var maximumDwords: Int { pushBytes / 4 - 1 }
 
   /// Forgets what was pushed; the host must not use the ring.
-  mutating func reset() {
+  func reset() {
     (head, tail, gpPut, gpGet) = (0, 0, 0, 0)
   }
 
@@ -119,7 +124,7 @@ struct PushRing {
   /// False when the host must move on first.
   ///
   /// Kernel: nv50_dma_wait (nouveau_dma.c)
-  mutating func reserve(_ dwords: Int) -> Bool {
+  func reserve(_ dwords: Int) -> Bool {
     guard (gpPut &+ 1) & mask != gpGet else { return false }
     let bytes = 4 * dwords
     if gpPut == gpGet {
@@ -140,18 +145,18 @@ struct PushRing {
   /// Takes note of how far the host is: `get` of the ring, `reading` in the push buffer.
   ///
   /// Kernel: nv50_dma_push_wait, READ_GET (nouveau_dma.c)
-  mutating func advance(to get: UInt32, reading: GPUVirtualAddress) {
+  func advance(to get: UInt32, reading: GPUVirtualAddress) {
     let get = get & mask
     while gpGet != get {
       let next = (gpGet &+ 1) & mask
       let segment = segments[Int(gpGet)]
       // The newest entry counts as taken while its segment is still being fetched.
-      if next == get && reading >= pushAddress + UInt64(segment.lowerBound)
-        && reading < pushAddress + UInt64(segment.upperBound)
+      if next == get && reading >= pushAddress + UInt64(segment.start)
+        && reading < pushAddress + UInt64(segment.end)
       {
         return
       }
-      tail = segment.upperBound == pushBytes ? 0 : segment.upperBound
+      tail = Int(segment.end) == pushBytes ? 0 : Int(segment.end)
       gpGet = next
     }
   }
@@ -159,14 +164,14 @@ struct PushRing {
   /// Writes the entry of what `writer` wrote; the caller tells the host. Nil when nothing was.
   ///
   /// Kernel: nv50_dma_push (nouveau_dma.c)
-  mutating func submit(_ writer: PushWriter) -> (dwords: Int, gpPut: UInt32)? {
+  func submit(_ writer: PushWriter) -> (dwords: Int, gpPut: UInt32)? {
     let dwords = (writer.cursor - head) / 4
     guard dwords > 0 else { return nil }
     let entry = GPFIFOEntry(segment: pushAddress + UInt64(head), dwords: UInt32(dwords))
     let place = pushBytes + Int(gpPut) * GPFIFOEntry.byteCount
     memory.store(entry.word0, place)
     memory.store(entry.word1, place + 4)
-    segments[Int(gpPut)] = head..<writer.cursor
+    segments[Int(gpPut)] = Segment(start: UInt32(head), end: UInt32(writer.cursor))
     // Not wrapped yet: at 0, a full buffer would look empty.
     head = writer.cursor
     gpPut = (gpPut &+ 1) & mask

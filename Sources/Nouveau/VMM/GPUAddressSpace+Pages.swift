@@ -2,8 +2,8 @@ package import Base
 import KernelRuntime
 
 extension GPUAddressSpace {
-  /// Sets entries of 4 KiB pages one by one: what a mirror of a process's address space does. A page
-  /// for which `entry` gives nil keeps what it has; `.none` takes it away.
+  /// Sets entries of 4 KiB pages one by one: what a mirror of a process's address space does. A
+  /// page for which `entry` gives nil keeps what it has; `.none` takes it away.
   ///
   /// On an error nothing has changed. One invalidation at the end, and only if an entry that the
   /// hardware could know was replaced.

@@ -39,8 +39,8 @@ enum TableLevel: Int {
 
 /// One page table or directory: its memory, and what the driver knows of its entries.
 ///
-/// INVARIANT: a table but the root has at least one child or one live entry between two operations on
-/// its address space.
+/// INVARIANT: a table but the root has at least one child or one live entry between two operations
+/// on its address space.
 final class PageTable {
   let level: TableLevel
   let memory: InstanceObject

@@ -23,8 +23,8 @@ struct Board {
       kernel, configuration: GPUConfiguration(vramBytes: vramMiB << 20), dma: dma)
   }
 
-  /// Brings the GPU up, runs `body`, shuts down. Nothing may be left on either side, and the GPU may
-  /// have nothing to complain of.
+  /// Brings the GPU up, runs `body`, shuts down. Nothing may be left on either side, and the GPU
+  /// may have nothing to complain of.
   func withDevice(
     _ options: DriverOptions = DriverOptions(), isSound: Bool = true,
     _ body: @escaping (NouveauDevice) async throws(KernelError) -> Void

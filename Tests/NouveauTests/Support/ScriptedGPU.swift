@@ -6,8 +6,8 @@ import NVHardware
 /// A GP100 of a few hundred lines that does what a test tells it: registers are plain storage, work
 /// runs in one step, and each place where hardware can misbehave is a switch.
 ///
-/// It shows the driver's own logic in small; how the driver fares on hardware that checks what it is
-/// told is the emulator's part.
+/// It shows the driver's own logic in small; how the driver fares on hardware that checks what it
+/// is told is the emulator's part.
 final class ScriptedGPU: PCIDevice, RegisterWindow {
   let kernel: Kernel
   let busAddress = "0000:01:00.0"
