@@ -19,7 +19,7 @@ public final class Machine {
   /// Device memory and the processes that use it; nil with the driver.
   public private(set) var svm: SVM?
   /// In order of creation, without those that have exited.
-  public private(set) var processes: [Process] = []
+  public private(set) var processes: [UserProcess] = []
 
   /// Builds the hardware; the driver is bound by ``boot()``.
   ///
@@ -80,9 +80,9 @@ public final class Machine {
   }
 
   /// A new process that uses the device.
-  public func makeProcess(_ name: String) async throws(KernelError) -> Process {
+  public func makeProcess(_ name: String) async throws(KernelError) -> UserProcess {
     let space = try mm.createAddressSpace(name)
-    let process = Process(self, name, space)
+    let process = UserProcess(self, name, space)
     if let svm {
       do throws(KernelError) {
         try await process.open(svm)
@@ -95,7 +95,7 @@ public final class Machine {
     return process
   }
 
-  func forget(_ process: Process) { processes.removeAll { $0 === process } }
+  func forget(_ process: UserProcess) { processes.removeAll { $0 === process } }
 
   /// Unbinds the driver: everything on the device comes back first. Processes live on.
   public func unbindDriver() async {

@@ -9,7 +9,7 @@ import Testing
 /// A small machine with the driver bound and one process with one mapping of `pages` pages.
 struct Bench {
   let machine: Machine
-  let process: Process
+  let process: UserProcess
   let start: VirtualAddress
   let pages: Int
 

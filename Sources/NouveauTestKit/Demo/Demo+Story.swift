@@ -43,7 +43,7 @@ extension Demo {
         + "a channel on a copy engine, device memory ready")
   }
 
-  private func migrate(_ process: Process, _ range: VirtualRange) async throws(KernelError) {
+  private func migrate(_ process: UserProcess, _ range: VirtualRange) async throws(KernelError) {
     let begin = machine.kernel.now
     let result = try await process.migrateToDevice(range)
     let time = machine.kernel.now - begin
@@ -56,7 +56,7 @@ extension Demo {
   }
 
   /// The GPU reads a page and writes into it, where it lies.
-  private func useOnDevice(_ process: Process, _ range: VirtualRange) async {
+  private func useOnDevice(_ process: UserProcess, _ range: VirtualRange) async {
     let address = range.start + 3 * PageSize.bytes
     do throws(DeviceAccessError) {
       let bytes = try await process.deviceLoad(address, count: PageSize.bytes)
@@ -71,7 +71,7 @@ extension Demo {
   }
 
   /// Loads fault, one page comes back for each, and a store puts the old bytes in place again.
-  private func touchFromCPU(_ process: Process, _ range: VirtualRange) async {
+  private func touchFromCPU(_ process: UserProcess, _ range: VirtualRange) async {
     let address = range.start + 3 * PageSize.bytes
     let original = Array(content[3 * PageSize.bytes..<3 * PageSize.bytes + Self.greeting.count])
     do throws(AccessError) {
@@ -94,7 +94,7 @@ extension Demo {
   }
 
   /// A copy that fails in the engine costs one access a SIGBUS and loses nothing.
-  private func survivePlannedError(_ process: Process, _ range: VirtualRange) async {
+  private func survivePlannedError(_ process: UserProcess, _ range: VirtualRange) async {
     let page = 100
     let address = range.start + page * PageSize.bytes
     machine.kernel.failures.arm(.copyError, .nth(1))
@@ -122,7 +122,7 @@ extension Demo {
     }
   }
 
-  private func tearDown(_ process: Process, _ range: VirtualRange) async {
+  private func tearDown(_ process: UserProcess, _ range: VirtualRange) async {
     let svm = machine.svm
     let left = svm?.devicePagesInUse ?? 0
     await machine.unbindDriver()

@@ -9,7 +9,7 @@ import Nouveau
 public final class MachineTarget {
   public let machine: Machine
   /// By their names in the scenario, in order of creation.
-  var processes: [(name: String, process: Process)] = []
+  var processes: [(name: String, process: UserProcess)] = []
   var mappings: [(name: String, place: MappingPlace)] = []
   var pins: [(space: AddressSpace, pages: PinnedPages)?] = []
   var locks: [PFN?] = []
@@ -18,7 +18,7 @@ public final class MachineTarget {
 
   /// Where a mapping lies.
   struct MappingPlace {
-    let process: Process
+    let process: UserProcess
     let range: VirtualRange
   }
 
@@ -54,7 +54,7 @@ public final class MachineTarget {
 
   // MARK: places
 
-  func process(_ name: String) -> Process {
+  func process(_ name: String) -> UserProcess {
     guard let found = processes.first(where: { $0.name == name }) else {
       invariantFailed("no process \(name) was made")
     }

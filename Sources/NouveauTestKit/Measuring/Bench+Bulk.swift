@@ -8,7 +8,7 @@ import Nouveau
 /// A machine with one mapping, for migrations of one size.
 private struct BulkRig {
   let machine: Machine
-  let process: Process
+  let process: UserProcess
   let range: VirtualRange
 
   init(bytes: Int, mode: Kernel.Mode) throws(KernelError) {
