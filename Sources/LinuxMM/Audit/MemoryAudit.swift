@@ -25,8 +25,8 @@ extension MemoryManager {
   /// Checks every count and list of the machine against what the page tables say.
   ///
   /// - Parameter isQuiet: nothing is in flight: no page is locked, no entry is a migration entry,
-  ///   no invalidation runs, and every reference is a mapping, a pin or a batch. With false, only what
-  ///   holds at every moment between two awaits is checked.
+  ///   no invalidation runs, and every reference is a mapping, a pin or a batch. With false, only
+  ///   what holds at every moment between two awaits is checked.
   ///
   /// `ENOMEM` when the audit's own table can't be had.
   package func audit(isQuiet: Bool = true) throws(KernelError) -> MemoryAudit {
