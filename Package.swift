@@ -30,10 +30,12 @@ let modules: [Module] = [
   Module(name: "Falcon", needs: ["Base"]),
   Module(
     name: "Nouveau",
-    needs: ["Base", "KernelRuntime", "DeviceSeam", "NVHardware", "LinuxMM", "DMAFence"],
+    needs: [
+      "Base", "KernelRuntime", "DeviceSeam", "NVHardware", "LinuxMM", "DMAFence", "Falcon",
+    ],
     products: [deque], tests: ["EmulatedGPU"]),
   Module(
-    name: "EmulatedGPU", needs: ["Base", "KernelRuntime", "DeviceSeam", "NVHardware"],
+    name: "EmulatedGPU", needs: ["Base", "KernelRuntime", "DeviceSeam", "NVHardware", "Falcon"],
     products: [deque]),
   Module(
     name: "Machine",

@@ -21,8 +21,8 @@ extension EmulatedGPU {
   /// Methods that PBDMAs executed.
   public var methodsExecuted: UInt64 { host.pbdmas.reduce(0) { $0 + $1.methodCount } }
   /// Launches that copy engines completed, and the bytes of all of them.
-  public var launchesCompleted: UInt64 { engines.reduce(0) { $0 + $1.completed } }
-  public var bytesCopied: UInt64 { engines.reduce(0) { $0 + $1.movedBytes } }
+  public var launchesCompleted: UInt64 { hostEngines.reduce(0) { $0 + $1.completed } }
+  public var bytesCopied: UInt64 { hostEngines.reduce(0) { $0 + $1.movedBytes } }
   /// Pages of VRAM with an uncorrectable error.
   public var poisonedPages: [VRAMAddress] { board.poisonedPages.map { VRAMAddress($0) } }
 
@@ -40,7 +40,7 @@ extension EmulatedGPU {
 
   /// Nothing runs or waits on any engine.
   public var isIdle: Bool {
-    engines.allSatisfy(\.isIdle) && host.pbdmas.allSatisfy { $0.current == nil }
+    hostEngines.allSatisfy(\.isIdle) && host.pbdmas.allSatisfy { $0.current == nil }
       && parking.count == 0
   }
 
@@ -49,8 +49,8 @@ extension EmulatedGPU {
     var complaints = board.unimplemented.map(\.description)
     complaints += board.dmaFaults.map { "the bus refused: \($0)" }
     if parking.count > 0 { complaints.append("\(parking.count) GPU accesses wait for a replay") }
-    for engine in engines where !engine.isIdle {
-      complaints.append("copy engine \(engine.instance) is \(engine.state), not idle")
+    for engine in hostEngines where !engine.isIdle {
+      complaints.append("copy engine \(engine.instance) is \(engine.stateName), not idle")
     }
     return complaints
   }

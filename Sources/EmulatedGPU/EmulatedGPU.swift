@@ -14,7 +14,10 @@ public final class EmulatedGPU: PCIDevice {
   let hostInterrupts: HostInterrupts
   let host: PFIFO
   let timer: PTimer
+  /// Copy engines with fixed functions.
   let engines: [CopyEngine]
+  /// Copy engines that run microcode.
+  let falcons: [FalconEngine]
   let bar1: BarWindow
   let bar2: BarWindow
   let faultBuffer: FaultBuffer
@@ -45,12 +48,19 @@ public final class EmulatedGPU: PCIDevice {
     let interrupts = HostInterrupts(board)
     let reports = FaultReports(board, interrupts)
     var engines: [CopyEngine] = []
+    var falcons: [FalconEngine] = []
     var pbdmas: [PBDMA] = []
     for (index, info) in configuration.chip.engines.enumerated() {
-      var engine: CopyEngine?
-      if case .copy(let instance) = info.kind {
+      var engine: (any HostEngine)?
+      switch info.kind {
+      case .graphics: break
+      case .copy(let instance):
         let made = CopyEngine(board, mmu, reports, interrupts, info, instance: instance)
         engines.append(made)
+        engine = made
+      case .falconCopy(let instance):
+        let made = FalconEngine(board, mmu, reports, interrupts, info, instance: instance)
+        falcons.append(made)
         engine = made
       }
       pbdmas.append(
@@ -61,6 +71,7 @@ public final class EmulatedGPU: PCIDevice {
     self.reports = reports
     hostInterrupts = interrupts
     self.engines = engines
+    self.falcons = falcons
     host = PFIFO(board, mmu, interrupts, reports, pbdmas)
     timer = PTimer(board)
     bar1 = BarWindow(board, mmu, reports, unit: NV_PFAULT.MMU_ENG_ID_BAR1)
@@ -75,8 +86,11 @@ public final class EmulatedGPU: PCIDevice {
     // Steps that are still due find nothing to do.
     host.retire()
     timer.retire()
-    for engine in engines { engine.retire() }
+    for engine in hostEngines { engine.retire() }
   }
+
+  /// Engines of both kinds.
+  var hostEngines: [any HostEngine] { engines + falcons }
 
   // MARK: configuration space
 

@@ -28,30 +28,32 @@ final class Rig {
   init(
     vram: UInt64 = 64 << 20, cost: GPUCostModel = GPUCostModel(),
     failures: FailurePlan = FailurePlan(), mode: Kernel.Mode = .simulated,
-    choices: any Choices = FIFOChoices(), trace: Trace = Trace()
+    choices: any Choices = FIFOChoices(), trace: Trace = Trace(),
+    chip: any ChipProfile = GP100()
   ) throws {
     kernel = Kernel(mode: mode, choices: choices, failures: failures, trace: trace)
     ram = try MappedMemory(count: 4 << 20)
     dma = try DMAAddressSpace(kernel, ram: ram)
-    var configuration = GPUConfiguration(vramBytes: vram, bar1Bytes: 64 << 20)
+    var configuration = GPUConfiguration(
+      chip: chip, vramBytes: vram, bar1Bytes: 64 << 20)
     configuration.cost = cost
     gpu = try EmulatedGPU(kernel, configuration: configuration, dma: dma)
     tables = PageTables(gpu.vram, root: 0x30_0000, heap: 0x31_0000)
     for address in stride(from: 0, to: Self.identityBytes, by: 2 << 20) {
       tables.map(address, NV_MMU_VER2.pte(aperture: 0, address: address), shift: 21)
     }
-    bringUp()
+    bringUp(pbdmas: chip.engines.count)
     try gpu.interrupt.request { [unowned self] in handle() }
   }
 
-  private func bringUp() {
+  private func bringUp(pbdmas: Int) {
     gpu.writeConfiguration(0x6, at: 4)
     gpu.writeConfiguration(NV_XVE.MSI_CTRL_ENABLE.make32(1), at: Int(NV_XVE.MSI_CTRL))
     write(NV_PMC.INTR_EN_SET(0), ~0)
     write(NV_PMC.INTR_EN_SET(1), ~0)
     write(NV_PFIFO.INTR_EN_0, ~0)
     write(NV_PFIFO.BAR1_BASE, 1 << 28 | UInt32(Self.userd >> 12))
-    for index in 0..<UInt32(7) {
+    for index in 0..<UInt32(pbdmas) {
       write(NV_PPBDMA.base(index) + NV_PPBDMA.INTR_EN_0, ~0)
       write(NV_PPBDMA.base(index) + NV_PPBDMA.INTR_EN_1, ~0)
     }

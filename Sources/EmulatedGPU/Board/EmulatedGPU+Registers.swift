@@ -18,7 +18,7 @@ extension EmulatedGPU {
       return host.pbdmas[index].read(offset % NV_PPBDMA.stride)
     case NV_XVE.mirror..<(NV_XVE.mirror + NV_XVE.mirrorByteCount):
       return board.pci.read(offset - NV_XVE.mirror)
-    case 0x10_4000..<0x10_5000: return readCE(offset)
+    case 0x10_4000..<0x10_5000 where !engines.isEmpty: return readCE(offset)
     case NV_PCCSR.base..<(NV_PCCSR.base + 8 * board.channelCount):
       let id = (offset - NV_PCCSR.base) / 8
       return offset & 4 == 0 ? host.existing(id)?.instanceWord ?? 0 : host.status(id)
@@ -48,7 +48,7 @@ extension EmulatedGPU {
       guard board.pci.write(value, offset - NV_XVE.mirror) else { return false }
       if offset - NV_XVE.mirror == NV_XVE.CYA_2 { board.interrupts.rearm() }
       return true
-    case 0x10_4000..<0x10_5000: return writeCE(value, offset)
+    case 0x10_4000..<0x10_5000 where !engines.isEmpty: return writeCE(value, offset)
     case NV_PCCSR.base..<(NV_PCCSR.base + 8 * board.channelCount):
       let id = (offset - NV_PCCSR.base) / 8
       if offset & 4 == 0 { host.bind(id, value) } else { host.control(id, value) }
@@ -95,7 +95,7 @@ extension EmulatedGPU {
   /// Units whose bit went from 1 to 0.
   private func resetUnits(_ mask: UInt32) {
     guard mask != 0 else { return }
-    for engine in engines where mask & 1 << engine.info.reset != 0 { engine.reset() }
+    for engine in hostEngines where mask & 1 << engine.info.reset != 0 { engine.reset() }
     if NV_PMC.ENABLE_PFIFO.get(mask) == 1 { host.reset() }
     if NV_PMC.ENABLE_PGRAPH.get(mask) == 1 { parking.reset() }
   }

@@ -9,6 +9,8 @@ public struct UnimplementedAccess: Hashable, Sendable, CustomStringConvertible {
     case configurationWrite = "write of configuration offset"
     case method = "method"
     case field = "field"
+    /// What a falcon or its copy unit met; the address is the microcode's.
+    case microcode = "microcode at"
   }
 
   public let kind: Kind

@@ -36,6 +36,8 @@ public struct ChipEngine: Sendable, Hashable {
     case graphics
     /// A logical copy engine, by instance.
     case copy(UInt32)
+    /// A copy engine whose methods its microcode carries out, by instance.
+    case falconCopy(UInt32)
   }
 
   public let kind: Kind
@@ -66,9 +68,13 @@ public struct ChipEngine: Sendable, Hashable {
   var topology: TopologyEntry {
     var type = NV_PTOP.DEVICE_INFO_TYPE_ENUM_GRAPHICS
     var instance: UInt32 = 0
-    if case .copy(let number) = kind {
+    switch kind {
+    case .graphics: break
+    case .copy(let number):
       type = NV_PTOP.DEVICE_INFO_TYPE_ENUM_LCE
       instance = number
+    // Before logical engines, each copy engine had a type of its own.
+    case .falconCopy(let number): type = NV_PTOP.DEVICE_INFO_TYPE_ENUM_COPY0 + number
     }
     return TopologyEntry(
       type: type, instance: instance, priBase: priBase, faultID: faultID, engine: engine,

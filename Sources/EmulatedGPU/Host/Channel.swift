@@ -14,6 +14,8 @@ final class Channel {
   var isRung = false
   /// On a PBDMA now.
   var isLoaded = false
+  /// The group as one of which it was last loaded.
+  var group: UInt32?
 
   // From the instance block, at each load.
   var context: InstanceContext?

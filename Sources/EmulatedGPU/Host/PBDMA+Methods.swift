@@ -23,34 +23,26 @@ extension PBDMA {
         .method, UInt64(method.address), UInt64(method.data), "graphics engine")
       return .done
     }
-    guard channel.classes[Int(method.subchannel)] == board.copyClass else {
+    guard channel.classes[Int(method.subchannel)] == engine.classID else {
       raiseHCE(channel, NV_PPBDMA.INTR_1_HCE_ILLEGAL_CLASS, method)
       return .wait(.stopped)
     }
-    switch channel.copy.execute(method.address, method.data) {
-    case .accepted: return .done
-    case .launch: return launch(channel, context, method, engine)
+    return outcome(engine.execute(method, of: channel, context), channel, method)
+  }
+
+  private func outcome(
+    _ outcome: HostEngineOutcome, _ channel: Channel, _ method: Channel.Method
+  ) -> MethodOutcome {
+    switch outcome {
+    case .done: return .done
+    case .wait: return .wait(.engine)
+    case .notPrivileged: raiseHCE(channel, NV_PPBDMA.INTR_1_HCE_PRIV, method)
+    case .illegal: raiseHCE(channel, NV_PPBDMA.INTR_1_HCE_ILLEGAL_MTHD, method)
     case .unimplemented(let name):
       board.reportUnimplemented(.method, UInt64(method.address), UInt64(method.data), name)
       return .done
-    case .illegal:
-      raiseHCE(channel, NV_PPBDMA.INTR_1_HCE_ILLEGAL_MTHD, method)
-      return .wait(.stopped)
     }
-  }
-
-  private func launch(
-    _ channel: Channel, _ context: InstanceContext, _ method: Channel.Method, _ engine: CopyEngine
-  ) -> MethodOutcome {
-    let launch = CopyLaunch(
-      command: method.data, state: channel.copy, channel: channel, context: context)
-    if launch.sourceIsPhysical || launch.targetIsPhysical, !channel.isPrivileged {
-      raiseHCE(channel, NV_PPBDMA.INTR_1_HCE_PRIV, method)
-      return .wait(.stopped)
-    }
-    guard engine.hasRoom else { return .wait(.engine) }
-    engine.enqueue(launch)
-    return .done
+    return .wait(.stopped)
   }
 
   /// Stops with the method in METHOD0 and DATA0, for the driver to replace.
@@ -110,15 +102,16 @@ extension PBDMA {
     let object = ClassC06F.SET_OBJECT_NVCLASS.get(method.data)
     // Subchannels 5 to 7 belong to software classes, which the driver emulates.
     if method.subchannel >= 5 { return stopOn(channel, method, NV_PPBDMA.INTR_0_DEVICE) }
-    guard engine == nil || object == board.copyClass else {
+    guard engine == nil || object == engine?.classID else {
       raiseHCE(channel, NV_PPBDMA.INTR_1_HCE_ILLEGAL_CLASS, method)
       return .wait(.stopped)
     }
-    if engine == nil {
-      board.reportUnimplemented(.method, 0, UInt64(object), "SET_OBJECT on the graphics engine")
-    }
     channel.classes[Int(method.subchannel)] = object
-    return .done
+    guard let engine else {
+      board.reportUnimplemented(.method, 0, UInt64(object), "SET_OBJECT on the graphics engine")
+      return .done
+    }
+    return outcome(engine.bindObject(method, of: channel), channel, method)
   }
 
   private func yield(_ channel: Channel, _ method: Channel.Method) -> MethodOutcome {

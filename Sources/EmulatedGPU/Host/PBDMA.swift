@@ -13,7 +13,7 @@ final class PBDMA {
   let runlistID: UInt32
   let info: ChipEngine
   /// The engine of the runlist; nil for graphics, which executes nothing here.
-  let engine: CopyEngine?
+  let engine: (any HostEngine)?
 
   /// Channels of the runlist in order, groups flattened.
   private(set) var runlist: [RunlistItem] = []
@@ -66,6 +66,14 @@ final class PBDMA {
   enum Preempt: Equatable {
     case channel(UInt32)
     case group(UInt32)
+
+    /// Whether it means a channel that was loaded as one of `group`.
+    func names(_ channel: Channel, _ group: UInt32?) -> Bool {
+      switch self {
+      case .channel(let id): channel.id == id
+      case .group(let id): group == id
+      }
+    }
   }
   enum ErrorKind {
     case none
@@ -80,7 +88,7 @@ final class PBDMA {
 
   init(
     _ board: Board, _ mmu: MMU, _ reports: FaultReports, _ interrupts: HostInterrupts,
-    index: UInt32, _ info: ChipEngine, _ engine: CopyEngine?
+    index: UInt32, _ info: ChipEngine, _ engine: (any HostEngine)?
   ) {
     self.board = board
     self.mmu = mmu
@@ -134,23 +142,22 @@ final class PBDMA {
 
   private func matches(_ request: Preempt) -> Bool {
     guard let current else { return false }
-    switch request {
-    case .channel(let id): return current.id == id
-    case .group(let id): return currentGroup == id
-    }
+    return request.names(current, currentGroup)
   }
 
-  /// Takes the channel off when the engine has let go of it.
+  /// Takes the channel off when the engine has let go of it and saved what it holds of it.
   private func completePreempt() {
     guard let request = preempt else { return }
-    if !matches(request) {
-      preempt = nil
-    } else if engine?.isPreemptible ?? true {
-      if let current, let engine { current.savedLaunches = engine.takeQueue() }
+    if matches(request) {
+      guard engine?.isPreemptible ?? true else { return }
+      if let current { engine?.putAway(current) }
       switchOut()
-      preempt = nil
-      engine?.isHeld = false
     }
+    if let engine, let held = engine.channel, request.names(held, held.group), !engine.unload() {
+      return
+    }
+    preempt = nil
+    engine?.isHeld = false
   }
 
   /// PMC_ENABLE of PFIFO went to 0.
@@ -252,8 +259,8 @@ final class PBDMA {
       currentGroup = item.group
       sliceStart = board.kernel.now
       sliceLength = item.timeslice
-      for launch in item.channel.savedLaunches { engine?.enqueue(launch) }
-      item.channel.savedLaunches.removeAll()
+      item.channel.group = item.group
+      engine?.takeBack(item.channel)
       board.kernel.trace.record(.schedule, UInt64(item.channel.id), on: agent.row)
       return item.channel
     }

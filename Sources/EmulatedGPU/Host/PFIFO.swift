@@ -110,7 +110,7 @@ final class PFIFO {
       | C.CHANNEL_BUSY.make32(state == C.CHANNEL_STATUS_IDLE ? 0 : 1)
   }
 
-  private func engine(holding channel: Channel) -> CopyEngine? {
+  private func engine(holding channel: Channel) -> (any HostEngine)? {
     for pbdma in pbdmas where pbdma.engine?.channel === channel { return pbdma.engine }
     return nil
   }
@@ -250,7 +250,7 @@ final class PFIFO {
     let engineChannel = pbdma.engine?.channel
     guard let channel = ofEngine ? engineChannel ?? pbdma.current : pbdma.current else { return 0 }
     let group = channel === pbdma.current ? pbdma.currentGroup : pbdma.group(of: channel)
-    let isFaulted = pbdma.engine?.state == .faulted
+    let isFaulted = pbdma.engine?.isFaulted ?? false
     let isBusy = !(pbdma.engine?.isIdle ?? true)
     return P.STATUS_ID.make32(group ?? channel.id)
       | P.STATUS_ID_TYPE_TSG.make32(group == nil ? 0 : 1) | P.STATUS_CTX_STATUS.make32(1)
@@ -295,6 +295,6 @@ final class PFIFO {
 
 extension PBDMA {
   func group(of channel: Channel) -> UInt32? {
-    runlist.first { $0.channel === channel }?.group
+    runlist.first { $0.channel === channel }?.group ?? channel.group
   }
 }
