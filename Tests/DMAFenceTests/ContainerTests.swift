@@ -61,6 +61,43 @@ import Testing
     }
   }
 
+  /// As above for one line whose links nobody else holds: signalled ones really go.
+  @Test func point_isFoundAmongGapsThatWalksLeave() throws {
+    for seed in UInt64(0)..<100 {
+      let bench = Bench()
+      var random = SplitMix64(seed: seed)
+      var line: [(seqno: UInt64, before: UInt64, fence: Fence)] = []
+      var head: FenceChain?
+      var number: UInt64 = 0
+      for _ in 0..<200 {
+        let before = number
+        number += UInt64(1 + random.below(3))
+        let fence = bench.fence()
+        head = FenceChain(bench.contexts, after: head, fence, seqno: number)
+        line.append((number, before, fence))
+        if random.chance(2, in: 3) { line[random.below(line.count)].fence.signal() }
+        if random.chance(1, in: 3) { walkAll(head) }
+        // The head goes now and then, and the line goes on from the link below.
+        if random.chance(1, in: 10), let below = head?.walk() as? FenceChain {
+          head = below
+          line.removeAll { $0.seqno > below.seqno }
+          number = below.seqno
+        }
+        let asked = UInt64(1 + random.below(Int(number)))
+        let top = try #require(head)
+        let expected =
+          line.last.flatMap { $0.before < asked ? $0.seqno : nil }
+          ?? line.dropLast().last { $0.before < asked && !$0.fence.isSignaledFlag }?.seqno
+        try #expect(top.point(asked)?.seqno == expected, "seed \(seed), point \(asked)")
+      }
+    }
+  }
+
+  private func walkAll(_ head: FenceChain?) {
+    var link = head
+    while let below = link?.walk() as? FenceChain { link = below }
+  }
+
   @Test func lowerNumber_beginsANewContext() throws {
     let bench = Bench()
     let first = FenceChain(bench.contexts, after: nil, bench.fence(), seqno: 5)

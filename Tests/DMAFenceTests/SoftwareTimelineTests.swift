@@ -363,4 +363,63 @@ func process(_ body: @escaping (Process) async throws -> Void) throws {
       #expect(ended)
     }
   }
+
+  /// D03, D04: fences go while the line counts, by other tasks and by callbacks.
+  @Test func fencesThatGoWhileTheLineCounts_doNoHarm() throws {
+    try explore(seeds: 0..<100) { bench in
+      let line = SoftwareTimeline(bench.contexts, "line")
+      var held: [Fence?] = try (1...6).map { try line.fence(at: UInt32($0)) }
+      // Out of the array before it goes: its callbacks run then, and change the array.
+      func drop(_ index: Int) {
+        let fence = held[index]
+        held[index] = nil
+        withExtendedLifetime(fence) {}
+      }
+      for (index, fence) in held.enumerated() {
+        fence?.addCallback { _ in
+          drop(index)
+          drop((index + 1) % 6)
+        }
+      }
+      let dropper = bench.kernel.spawn("dropper") {
+        for _ in 0..<3 {
+          await bench.kernel.point()
+          drop(bench.kernel.draw(below: 6, "drop"))
+        }
+      }
+      for _ in 0..<6 {
+        await bench.kernel.point()
+        line.increment(by: 1)
+      }
+      await dropper.join()
+      try require(line.pendingCount == 0, "\(line.pendingCount) open points left")
+    }
+  }
+
+  @Test func numbers_wrapAndNoPointIsJumpedOver() throws {
+    try process { p in
+      let line = SoftwareTimeline(p.bench.contexts, "line")
+      line.increment(by: 0xffff_fff0)
+      #expect(line.value == 0xffff_fff0)
+      let past = try line.fence(at: 0xffff_ffef)
+      #expect(past.isSignaled)
+      let beyond = try line.fence(at: 5)
+      #expect(!beyond.isSignaled)
+      try #expect(line.fence(at: 5) === beyond)
+      line.increment(by: 0x14)
+      #expect(!beyond.isSignaled)
+      line.increment(by: 1)
+      #expect(beyond.isSignaled)
+      // A step above half the range reaches a point near its end.
+      let far = try line.fence(at: 5 &+ 0x7fff_ffff)
+      line.increment(by: 0xffff_ffff)
+      #expect(far.isSignaled)
+      far.setDeadline(5)
+      beyond.setDeadline(5)
+      #expect(line.deadline == nil)
+      let open = try line.fence(at: line.value + 1)
+      open.setDeadline(9)
+      #expect(line.deadline == 9)
+    }
+  }
 }

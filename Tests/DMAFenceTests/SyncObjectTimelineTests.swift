@@ -201,8 +201,15 @@ import Testing
     }
   }
 
-  @Test("syncobj_timeline: wait-any-complex and wait-all-complex", arguments: [false, true])
-  func complex(isAll: Bool) throws {
+  @Test("syncobj_timeline: wait-any-complex", arguments: [1, 2]) func anyComplex(
+    rounds: Int
+  ) throws { try complex(isAll: false, rounds: rounds) }
+  @Test("syncobj_timeline: wait-all-complex", arguments: [1, 2]) func allComplex(
+    rounds: Int
+  ) throws { try complex(isAll: true, rounds: rounds) }
+
+  /// Devices submit and signal step by step while one waits, once or again and again.
+  private func complex(isAll: Bool, rounds: Int) throws {
     try explore(seeds: 0..<60) { bench in
       let c = Client(bench)
       let kernel = bench.kernel
@@ -224,10 +231,14 @@ import Testing
         }
       }
       let flags: SyncWaitFlags = isAll ? [.all, .forSubmit] : .forSubmit
-      let error = await c.outcome(handles, points: points, flags: flags.rawValue, timeout: second)
-      try require(error == nil, "\(String(describing: error))")
-      let done = zip(lines, points).map { UInt64($0.value) >= $1 }
-      try require(isAll ? !done.contains(false) : done.contains(true), "went on early: \(done)")
+      for round in 0..<UInt64(rounds) {
+        let wanted = points.map { min(6, $0 + round) }
+        let error = await c.outcome(
+          handles, points: wanted, flags: flags.rawValue, timeout: second)
+        try require(error == nil, "round \(round): \(String(describing: error))")
+        let done = zip(lines, wanted).map { UInt64($0.value) >= $1 }
+        try require(isAll ? !done.contains(false) : done.contains(true), "too early: \(done)")
+      }
       await device.join()
     }
   }

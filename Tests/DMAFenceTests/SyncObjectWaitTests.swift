@@ -185,8 +185,14 @@ struct WaitCase: CustomTestStringConvertible, Sendable {
     try snapshot([.all, .available])
   }
 
-  @Test("syncobj: wait-any-interrupted and wait-all-interrupted", arguments: [false, true])
-  func interrupted(isAll: Bool) throws {
+  @Test("syncobj: wait-any-interrupted") func anyInterrupted() throws {
+    try interrupted(isAll: false)
+  }
+  @Test("syncobj: wait-all-interrupted") func allInterrupted() throws {
+    try interrupted(isAll: true)
+  }
+
+  private func interrupted(isAll: Bool) throws {
     try explore(seeds: 0..<60) { bench in
       let c = Client(bench)
       let handles = try (0..<3).map { _ in try c.handle(bench.fence(), at: 1) }
