@@ -118,6 +118,27 @@ private enum Operation: CustomStringConvertible {
     let machine = try Machine(configuration(seed: seed))
     var failure: String?
     var done: [Operation] = []
+    let history = { "; after: \(done.map(\.description).joined(separator: "; "))" }
+    do throws(RunFailure) {
+      try run(machine, &generator, &done, &failure)
+    } catch {
+      return "\(error)\(history())"
+    }
+    if failure == nil, let offence = machine.audit().first { failure = offence }
+    try machine.run { await $0.shutdown() }
+    if failure == nil, let offence = machine.audit().first {
+      failure = "after shutdown: \(offence)"
+    }
+    return failure.map { $0 + history() }
+  }
+
+  /// The operations of one sequence, up to the first disagreement.
+  private static func run(
+    _ machine: Machine, _ generator: inout SplitMix64, _ done: inout [Operation],
+    _ failure: inout String?
+  ) throws(RunFailure) {
+    let state = SequenceState(generator)
+    defer { (generator, done, failure) = (state.generator, state.done, state.failure) }
     try machine.run { machine in
       do {
         try await machine.boot()
@@ -125,25 +146,27 @@ private enum Operation: CustomStringConvertible {
         let bytes = UInt64(pages * PageSize.bytes)
         let start = try await process.space.map(bytes: bytes, .readWrite)
         var model = Model(pages: pages)
-        for _ in 0..<30 {
-          let operation = draw(&generator)
-          done.append(operation)
-          failure = await apply(operation, machine, process, start, &model)
-          if failure != nil { break }
+        for _ in 0..<30 where state.failure == nil {
+          let operation = draw(&state.generator)
+          state.done.append(operation)
+          state.failure = await apply(operation, machine, process, start, &model)
         }
         machine.kernel.failures.disarm()
         for pin in model.pins { process.space.unpin(pin) }
-        if failure == nil { failure = await compare(process, start, &model) }
+        if state.failure == nil { state.failure = await compare(process, start, &model) }
       } catch {
-        failure = "set-up: \(error)"
+        state.failure = "set-up: \(error)"
       }
     }
-    if failure == nil, let offence = machine.audit().first { failure = offence }
-    try machine.run { await $0.shutdown() }
-    if failure == nil, let offence = machine.audit().first {
-      failure = "after shutdown: \(offence)"
-    }
-    return failure.map { "\($0); after: \(done.map(\.description).joined(separator: "; "))" }
+  }
+
+  /// What a sequence changes as it runs; an object, since the run's body escapes.
+  private final class SequenceState {
+    var generator: SplitMix64
+    var done: [Operation] = []
+    var failure: String?
+
+    init(_ generator: SplitMix64) { self.generator = generator }
   }
 
   private static func draw(_ generator: inout SplitMix64) -> Operation {
@@ -167,11 +190,12 @@ private enum Operation: CustomStringConvertible {
     case 15: return .discard(range)
     case 16: return generator.chance(1, in: 2) ? .pin(page: page) : .unpin
     case 17, 18:
+      // Not a lost interrupt: nothing but that message says that an access of the GPU waits.
       let points: [InjectionPoint] = [
         .pageAlloc, .pageTableAlloc, .pageLock, .migrateCollect, .migrateCommit, .dmaMap,
         .memremap, .memRegion, .vramAlloc, .bufferPin, .ringSpace, .fenceAlloc, .fenceEmit,
         .copySubmit, .gpuPageTable, .hmmRetry, .fenceStall, .fenceLate, .copyError, .copyFault,
-        .interruptLost, .interruptEarly, .pbdmaError,
+        .interruptEarly, .pbdmaError,
       ]
       let point = points[generator.below(points.count)]
       return .arm(point, point.errors.first)

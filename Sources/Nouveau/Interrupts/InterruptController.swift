@@ -49,6 +49,9 @@ package final class InterruptController {
   func start() throws(KernelError) {
     try device.pci.interrupt.request { [unowned self] in topHalf() }
     device.setTopHalf { [unowned self] in topHalf() }
+    // A message that found no handler, before this driver or while the device slept, was never
+    // acknowledged, and would hold the next one back. Kernel: nvkm_pci_init (nvkm/subdev/pci/base.c)
+    armMessage()
     rearm()
   }
 
@@ -73,6 +76,11 @@ package final class InterruptController {
     enabled = 0
   }
 
+  /// Lets the next message out. Kernel: gp100_pci_msi_rearm (nvkm/subdev/pci/gp100.c)
+  private func armMessage() {
+    device.registers.write(NV_XVE.mirror + NV_XVE.CYA_2, 0)
+  }
+
   /// Kernel: gp100_mc_intr_unarm (nvkm/subdev/mc/gp100.c)
   private func unarm() {
     device.registers.write(NV_PMC.INTR_EN_CLEAR(0), .max)
@@ -90,9 +98,7 @@ package final class InterruptController {
     isInTopHalf = true
     defer { isInTopHalf = false }
     unarm()
-    // Lets the next message out.
-    // SOURCE: nvkm/subdev/pci/gp100.c, gp100_pci_msi_rearm.
-    device.registers.write(NV_XVE.mirror + NV_XVE.CYA_2, 0)
+    armMessage()
     let pending = device.registers.read(NV_PMC.INTR(0))
     let other = device.registers.read(NV_PMC.INTR(1))
     guard device.checkPresence() else { return }
