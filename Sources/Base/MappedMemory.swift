@@ -77,6 +77,16 @@ extension MappedMemory {
     unsafe target.storeBytes(of: value, as: T.self)
   }
 
+  /// Stores `first`, `first + step`, … as `count` 64-bit words from `offset` on.
+  public func storeSeries(_ first: UInt64, step: UInt64, at offset: Int, count: Int) {
+    let target = unsafe pointer(at: offset, length: 8 * count)
+    var word = first
+    for index in 0..<count {
+      unsafe target.storeBytes(of: word, toByteOffset: 8 * index, as: UInt64.self)
+      word &+= step
+    }
+  }
+
   /// Copies `length` bytes; the two ranges may lie in one mapping and may overlap.
   @inlinable
   @inline(__always)

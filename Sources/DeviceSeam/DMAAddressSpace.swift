@@ -61,6 +61,11 @@ public final class DMAAddressSpace {
     var toDevice: UInt16 = 0
     var fromDevice: UInt16 = 0
 
+    @inline(__always)
+    func allowDevice(isWrite: Bool) -> Bool {
+      both > 0 || (isWrite ? fromDevice > 0 : toDevice > 0)
+    }
+
     subscript(direction: DMADirection) -> UInt16 {
       get {
         switch direction {
@@ -103,6 +108,33 @@ public final class DMAAddressSpace {
     return DMAAddress(pfn.physical.rawValue + Self.busOffset)
   }
 
+  /// Maps RAM pages in a row, each as ``map(_:_:)`` does, and gives the first one's address; the
+  /// others follow it. For more than one page no failure may be armed.
+  public func map(
+    _ first: PFN, count: Int, _ direction: DMADirection
+  ) throws(KernelError) -> DMAAddress {
+    if count == 1 { return try map(first, direction) }
+    kernel.failures.pass(.dmaMap, times: count)
+    for index in first.index..<(first.index + count) { pages[index][direction] += 1 }
+    mappedPages += UInt64(count)
+    totalMaps += UInt64(count)
+    return DMAAddress(first.physical.rawValue + Self.busOffset)
+  }
+
+  /// Takes mappings of pages in a row back.
+  public func unmap(_ first: DMAAddress, count: Int, _ direction: DMADirection) {
+    guard let low = pageIndex(first), low + count <= pages.count,
+      (low..<(low + count)).allSatisfy({ pages[$0][direction] > 0 })
+    else {
+      for index in 0..<UInt64(count) {
+        unmap(first + index << UInt64(PageSize.shift), direction)
+      }
+      return
+    }
+    for index in low..<(low + count) { pages[index][direction] -= 1 }
+    mappedPages -= UInt64(count)
+  }
+
   /// Takes a mapping back (`dma_unmap_page`). An address that isn't mapped so is recorded in
   /// ``badUnmaps`` and changes nothing.
   public func unmap(_ address: DMAAddress, _ direction: DMADirection) {
@@ -130,25 +162,39 @@ public final class DMAAddressSpace {
   // MARK: the device's side
 
   /// Where `address` leads, if a mapping allows it; the caller splits accesses at mapping ends.
+  ///
+  /// - Parameter wanted: bytes that the caller would use: pages that follow are looked at up to
+  ///   there.
   @inline(__always)
-  public func resolve(_ address: DMAAddress, isWrite: Bool) throws(DMAFault) -> DMATarget {
+  public func resolve(
+    _ address: DMAAddress, isWrite: Bool, wanted: UInt64 = 0
+  ) throws(DMAFault) -> DMATarget {
     if address.rawValue >= Self.coherentBase {
       guard let target = coherent.resolve(address) else { throw .unmapped(address) }
       return target
     }
     guard let index = pageIndex(address) else { throw .unmapped(address) }
     let counts = pages[index]
-    let allowed =
-      counts.both > 0 || (isWrite ? counts.fromDevice > 0 : counts.toDevice > 0)
-    guard allowed else {
+    guard counts.allowDevice(isWrite: isWrite) else {
       if counts.toDevice > 0 || counts.fromDevice > 0 {
         throw .permission(address, isWrite: isWrite)
       }
       throw .unmapped(address)
     }
     let offset = address.pageOffset
+    var length = PageSize.bytes - offset
+    if UInt64(length) < wanted {
+      // Bus addresses differ from physical ones by a constant, so pages in a row lie in a row.
+      let whole = UInt64((pages.count - index) << PageSize.shift - offset)
+      let limit = Int(min(wanted, whole))
+      var next = index + 1
+      while length < limit, pages[next].allowDevice(isWrite: isWrite) {
+        length += PageSize.bytes
+        next += 1
+      }
+    }
     return DMATarget(
-      memory: ram, offset: index << PageSize.shift | offset, length: PageSize.bytes - offset)
+      memory: ram, offset: index << PageSize.shift | offset, length: length)
   }
 
   private func pageIndex(_ address: DMAAddress) -> Int? {

@@ -17,11 +17,24 @@ public protocol RegisterWindow: AnyObject {
   /// Writes `value` to `count` dwords from `offset` on (`memset_io`). A window onto memory may do it
   /// at once; elsewhere it is `count` writes.
   func fill32(_ value: UInt32, at offset: UInt32, count: Int)
+  /// Writes `first`, `first + step`, … as `count` 64-bit words from `offset` on, what page-table
+  /// entries of pages in a row are. A window onto memory may do it at once; elsewhere it is two
+  /// writes a word, the high half first.
+  func writeSeries(_ first: UInt64, step: UInt64, at offset: UInt32, count: Int)
 }
 
 extension RegisterWindow {
   public func fill32(_ value: UInt32, at offset: UInt32, count: Int) {
     for index in 0..<UInt32(count) { write32(value, at: offset + 4 * index) }
+  }
+
+  public func writeSeries(_ first: UInt64, step: UInt64, at offset: UInt32, count: Int) {
+    var word = first
+    for index in 0..<UInt32(count) {
+      write32(UInt32(truncatingIfNeeded: word >> 32), at: offset + 8 * index + 4)
+      write32(UInt32(truncatingIfNeeded: word), at: offset + 8 * index)
+      word &+= step
+    }
   }
 }
 

@@ -49,12 +49,14 @@ extension Board {
   }
 
   @inline(__always)
-  func resolveSystem(_ address: UInt64, isWrite: Bool) throws(BusFault) -> MemoryRun {
+  func resolveSystem(
+    _ address: UInt64, isWrite: Bool, wanted: UInt64 = 0
+  ) throws(BusFault) -> MemoryRun {
     let bus = DMAAddress(address)
     guard pci.isBusMaster else { throw refuse(.notBusMaster(bus)) }
     let target: DMATarget
     do throws(DMAFault) {
-      target = try dma.resolve(bus, isWrite: isWrite)
+      target = try dma.resolve(bus, isWrite: isWrite, wanted: wanted)
     } catch {
       throw refuse(.refused(bus, isWrite: isWrite))
     }

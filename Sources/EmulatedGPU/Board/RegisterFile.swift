@@ -60,6 +60,22 @@ final class RegisterFile: RegisterWindow {
     board.vram.fill(0, at: Int(place.address), length: 4 * count)
   }
 
+  func writeSeries(_ first: UInt64, step: UInt64, at offset: UInt32, count: Int) {
+    guard !board.isLost, count > 0, let place = pramin(offset),
+      pramin(offset + UInt32(8 * count - 4)) != nil, place.aperture == .vram,
+      board.vram.contains(Int(place.address), 8 * count)
+    else {
+      var word = first
+      for index in 0..<UInt32(count) {
+        write32(UInt32(truncatingIfNeeded: word >> 32), at: offset + 8 * index + 4)
+        write32(UInt32(truncatingIfNeeded: word), at: offset + 8 * index)
+        word &+= step
+      }
+      return
+    }
+    board.vram.storeSeries(first, step: step, at: Int(place.address), count: count)
+  }
+
   /// Where an offset in the window onto memory leads; nil outside the window.
   @inline(__always)
   private func pramin(_ offset: UInt32) -> Place? {

@@ -38,11 +38,13 @@ struct CopyCursor {
         ? .vram : .system) : nil
   }
 
-  /// Makes `address` current; the stretch that is left begins there.
+  /// Makes `address` current; the stretch that is left begins there. `wanted` bytes are to be used.
   @inline(__always)
-  mutating func seek(_ address: UInt64, _ job: inout CopyJob) throws(CopyFault) {
+  mutating func seek(
+    _ address: UInt64, _ wanted: UInt64, _ job: inout CopyJob
+  ) throws(CopyFault) {
     if left != 0, address == next { return }
-    try resolve(address, &job)
+    try resolve(address, wanted, &job)
   }
 
   @inline(__always)
@@ -53,10 +55,12 @@ struct CopyCursor {
   }
 
   @inline(__always)
-  private mutating func resolve(_ address: UInt64, _ job: inout CopyJob) throws(CopyFault) {
+  private mutating func resolve(
+    _ address: UInt64, _ wanted: UInt64, _ job: inout CopyJob
+  ) throws(CopyFault) {
     next = address
     if physical == .system {
-      try resolveSystem(address, address, .max, &job)
+      try resolveSystem(address, address, wanted, .max, &job)
     } else {
       try resolveOther(address, &job)
     }
@@ -65,11 +69,11 @@ struct CopyCursor {
   /// A bus address: the case of each page of a migration, so it is kept short.
   @inline(__always)
   private mutating func resolveSystem(
-    _ bus: UInt64, _ address: UInt64, _ limit: UInt64, _ job: inout CopyJob
+    _ bus: UInt64, _ address: UInt64, _ wanted: UInt64, _ limit: UInt64, _ job: inout CopyJob
   ) throws(CopyFault) {
     let run: MemoryRun
     do throws(BusFault) {
-      run = try board.resolveSystem(bus, isWrite: isWrite)
+      run = try board.resolveSystem(bus, isWrite: isWrite, wanted: wanted)
     } catch {
       throw unanswered(address)
     }
@@ -107,7 +111,7 @@ struct CopyCursor {
       }
     }
     if place.aperture == .system {
-      try resolveSystem(place.address, address, length, &job)
+      try resolveSystem(place.address, address, 0, length, &job)
       return
     }
     guard place.address < UInt64(board.vram.count) else { throw unanswered(address) }
@@ -182,8 +186,8 @@ struct CopyPlanner {
       job.segments.popLast() ?? CopySegment(source: 0, target: 0, from: 0, to: 0, length: 0)
     defer { if open.length != 0 { job.segments.append(open) } }
     while done < count {
-      try source.seek(from &+ done, &job)
-      try target.seek(to &+ done, &job)
+      try source.seek(from &+ done, count - done, &job)
+      try target.seek(to &+ done, count - done, &job)
       let step = min(count - done, min(source.left, target.left))
       if open.source == source.memory, open.target == target.memory, open.length != 0,
         source.memory == CopyJob.nowhere || open.from + open.length == source.offset,
@@ -226,7 +230,7 @@ struct CopyPlanner {
     var x: UInt64 = 0
     while x < count {
       let (address, run) = surface.locate(line: line, x: x)
-      try cursor.seek(address, &job)
+      try cursor.seek(address, min(run, count - x), &job)
       let step = min(min(run, cursor.left), count - x)
       let piece = CopyRun(memory: cursor.memory, offset: cursor.offset, length: Int(step))
       if isWrite {

@@ -213,7 +213,8 @@ extension Kernel {
         reason = .lock(lock, owner: holder.name)
       }
       return BlockedTask(
-        name: task.name, reason: reason, holds: task.locks.map { lockChecks.lockClass(of: $0).name }, id: task.id,
+        name: task.name, reason: reason,
+        holds: task.locks.map { lockChecks.lockClass(of: $0).name }, id: task.id,
         waitsFor: blockers.map(\.id))
     }
   }

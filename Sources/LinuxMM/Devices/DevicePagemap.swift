@@ -2,17 +2,20 @@ public import Base
 import KernelRuntime
 
 /// A run of page frames.
+@frozen
 public struct PFNRange: Hashable, Sendable, CustomStringConvertible {
   public let start: PFN
   /// Frames in the run.
   public let count: Int
 
+  @inlinable
   public init(start: PFN, count: Int) {
     self.start = start
     self.count = count
   }
 
   /// The first frame past the run.
+  @inlinable
   public var end: PFN { start + UInt64(count) }
   public func contains(_ pfn: PFN) -> Bool { start <= pfn && pfn < end }
   public func overlaps(_ other: PFNRange) -> Bool { start < other.end && other.start < end }
@@ -32,11 +35,20 @@ public protocol DevicePagemapOperations: AnyObject {
   /// LOCKING: atomic context.
   func pageFree(_ pfn: PFN)
 
+  /// The same of pages in a row; a driver with much to do for each may do it at once.
+  func pagesFree(_ range: PFNRange)
+
   /// A CPU touched a device-private page: bring it back, or say why not.
   ///
   /// LOCKING: called with the process's `mmapLock` held for reading, and with one reference and the
   /// lock of `fault.page`; pass that page as the migration's `faultPage`.
   func migrateToRAM(_ fault: DeviceFault) async -> FaultOutcome
+}
+
+extension DevicePagemapOperations {
+  public func pagesFree(_ range: PFNRange) {
+    for index in 0..<range.count { pageFree(range.start + index) }
+  }
 }
 
 /// A CPU access to a device-private page (`struct vm_fault`).

@@ -130,22 +130,30 @@ extension MemoryManager {
   ///
   /// Traps when the page is in use or its pagemap is being unmapped (R38): the driver must have
   /// stopped handing out pages before it calls ``memunmap(_:)``.
-  public func initDevicePage(_ pfn: PFN) {
-    let known = Int(pages[pfn.index].extra)
-    let pagemap = known != 0 ? devices.byNumber[known] : devices.pagemap(of: pfn)
-    guard let pagemap, pagemap.state == .live else {
-      invariantFailed("page \(pfn) handed out without a live pagemap")
+  public func initDevicePage(_ pfn: PFN) { initDevicePages(PFNRange(start: pfn, count: 1)) }
+
+  /// As ``initDevicePage(_:)``, for pages in a row of one pagemap.
+  public func initDevicePages(_ range: PFNRange) {
+    let known = Int(pages[range.start.index].extra)
+    let pagemap = known != 0 ? devices.byNumber[known] : devices.pagemap(of: range.start)
+    guard let pagemap, pagemap.state == .live, range.end <= pagemap.range.end else {
+      invariantFailed("\(range) handed out without a live pagemap")
     }
-    let record = pages[pfn.index]
-    invariant(
-      record.references == 0 && record.flags.subtracting(.free).isEmpty && record.mappings == 0,
-      "device page \(pfn) handed out while in use")
-    pagemap.uses += 1
-    pages[pfn.index] = PageRecord(
-      flags: [.device, .devicePrivate, .locked, .uptodate], references: 1, mappings: 0,
-      extra: pagemap.number, anonymous: .none, links: record.links)
-    tally.devicePageInits += 1
-    kernel.trace.record(.devicePageInit, pfn.rawValue)
+    let number = pagemap.number
+    let pages = pages
+    let isTraced = kernel.trace.isOn
+    for pfn in range.start.index..<range.end.index {
+      let record = pages[pfn]
+      invariant(
+        record.references == 0 && record.flags.subtracting(.free).isEmpty && record.mappings == 0,
+        "device page \(pfn) handed out while in use")
+      pages[pfn] = PageRecord(
+        flags: [.device, .devicePrivate, .locked, .uptodate], references: 1, mappings: 0,
+        extra: number, anonymous: .none, links: record.links)
+      if isTraced { kernel.trace.record(.devicePageInit, UInt64(pfn)) }
+    }
+    pagemap.uses += range.count
+    tally.devicePageInits &+= UInt64(truncatingIfNeeded: range.count)
   }
 
   /// The last reference went: the driver gets the page back.
@@ -166,6 +174,9 @@ struct DevicePageReleaser {
   private var number: UInt32 = 0
   /// Pages of `pagemap` given back so far.
   private var count = 0
+  /// Pages in a row of which the driver is still to be told.
+  private var first = 0
+  private var untold = 0
 
   init(_ manager: MemoryManager) {
     self.manager = manager
@@ -182,7 +193,17 @@ struct DevicePageReleaser {
       links: record.links)
     if isTraced { manager.kernel.trace.record(.devicePageFree, UInt64(pfn)) }
     count += 1
-    operations?.pageFree(PFN(UInt64(pfn)))
+    if pfn != first + untold {
+      tell()
+      first = pfn
+    }
+    untold += 1
+  }
+
+  private mutating func tell() {
+    guard untold > 0 else { return }
+    operations?.pagesFree(PFNRange(start: PFN(UInt64(first)), count: untold))
+    untold = 0
   }
 
   private mutating func turn(to next: UInt32, _ pfn: Int) {
@@ -198,6 +219,7 @@ struct DevicePageReleaser {
   /// Drops the pages' references of their pagemap, only after the driver's callbacks (G05).
   mutating func finish() {
     guard let pagemap, count > 0 else { return }
+    tell()
     manager.tally.devicePageFrees &+= UInt64(truncatingIfNeeded: count)
     manager.dropUses(of: pagemap, count)
     count = 0

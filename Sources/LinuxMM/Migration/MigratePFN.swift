@@ -42,6 +42,16 @@ public struct MigratePFN: RawRepresentable, Hashable, Sendable, BitwiseCopyable 
   public var pfn: PFN? { isValid ? PFN(rawValue >> Self.shift) : nil }
 }
 
+extension MigratePFN {
+  /// Bits of a source that only the model reads.
+  @usableFromInline static let ownBits: UInt64 = 0b11_0000
+
+  /// The word as a driver sees it.
+  @inlinable
+  @inline(__always)
+  var shown: MigratePFN { MigratePFN(rawValue: rawValue & ~Self.ownBits) }
+}
+
 extension MigratePFN: CustomStringConvertible {
   public var description: String {
     let page = pfn.map { "\($0)" } ?? (rawValue == 0 ? "empty" : "no page")

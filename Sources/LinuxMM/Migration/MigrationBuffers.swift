@@ -8,10 +8,7 @@ public import Base
 public final class MigrationBuffers {
   /// How many pages fit (R1: both arrays have room for every page of the range).
   public let capacity: Int
-  @usableFromInline let words: UnsafeMutablePointer<UInt64>
-  /// Bits of a source that only the model reads.
-  @usableFromInline static let ownBits: UInt64 = 0b11_0000
-
+  private let words: UnsafeMutablePointer<UInt64>
   /// Where in the chain of steps the arrays are.
   enum Phase {
     case idle
@@ -21,9 +18,9 @@ public final class MigrationBuffers {
 
   var phase = Phase.idle
   /// Pages of the range (`npages`).
-  @usableFromInline var count = 0
+  var count = 0
   /// Places that may migrate (`cpages`).
-  @usableFromInline var collected = 0
+  var collected = 0
   /// The range's process; nil when a physical range migrates.
   var space: AddressSpace?
   var manager: MemoryManager?
@@ -43,39 +40,24 @@ public final class MigrationBuffers {
     unsafe words.deallocate()
   }
 
-  @inlinable
-  @inline(__always)
-  func source(_ index: Int) -> MigratePFN {
-    invariant(UInt(bitPattern: index) < UInt(bitPattern: count), "page \(index) of \(count)")
-    return MigratePFN(rawValue: unsafe words[index] & ~Self.ownBits)
-  }
-
-  @inlinable
-  @inline(__always)
-  func destination(_ index: Int) -> MigratePFN {
-    invariant(UInt(bitPattern: index) < UInt(bitPattern: count), "page \(index) of \(count)")
-    return MigratePFN(rawValue: unsafe words[capacity + index])
-  }
-
-  @inlinable
-  @inline(__always)
-  func setDestination(_ index: Int, _ value: MigratePFN) {
-    invariant(UInt(bitPattern: index) < UInt(bitPattern: count), "page \(index) of \(count)")
-    unsafe words[capacity + index] = value.rawValue
-  }
-
   /// Both arrays for a loop of this module.
   var arrays: MigrationArrays {
     unsafe MigrationArrays(words, words + capacity, capacity)
+  }
+
+  /// Both arrays, cut to the range's pages: what a driver is shown.
+  var shownArrays: MigrationArrays {
+    unsafe MigrationArrays(words, words + capacity, count)
   }
 }
 
 /// The two arrays as pointers in registers.
 @safe
+@usableFromInline
 struct MigrationArrays {
-  private let sources: UnsafeMutablePointer<UInt64>
-  private let destinations: UnsafeMutablePointer<UInt64>
-  private let count: Int
+  @usableFromInline let sources: UnsafeMutablePointer<UInt64>
+  @usableFromInline let destinations: UnsafeMutablePointer<UInt64>
+  @usableFromInline let count: Int
 
   @unsafe
   fileprivate init(
@@ -87,12 +69,15 @@ struct MigrationArrays {
     self.count = count
   }
 
+  @usableFromInline
   subscript(source index: Int) -> MigratePFN {
+    @inlinable
     @inline(__always)
     get {
       invariant(UInt(bitPattern: index) < UInt(bitPattern: count), "page \(index) of \(count)")
       return MigratePFN(rawValue: unsafe sources[index])
     }
+    @inlinable
     @inline(__always)
     nonmutating set {
       invariant(UInt(bitPattern: index) < UInt(bitPattern: count), "page \(index) of \(count)")
@@ -100,12 +85,15 @@ struct MigrationArrays {
     }
   }
 
+  @usableFromInline
   subscript(destination index: Int) -> MigratePFN {
+    @inlinable
     @inline(__always)
     get {
       invariant(UInt(bitPattern: index) < UInt(bitPattern: count), "page \(index) of \(count)")
       return MigratePFN(rawValue: unsafe destinations[index])
     }
+    @inlinable
     @inline(__always)
     nonmutating set {
       invariant(UInt(bitPattern: index) < UInt(bitPattern: count), "page \(index) of \(count)")

@@ -5,27 +5,38 @@ public import Base
 /// The driver reads sources, copies, and writes destinations; then ``commit()`` or ``abandon()``.
 /// One of the two must be called (R19): dropping the value traps.
 public struct CollectedPages: ~Copyable {
-  @usableFromInline let buffers: MigrationBuffers
-
-  init(_ buffers: MigrationBuffers) { self.buffers = buffers }
-
+  private let buffers: MigrationBuffers
+  @usableFromInline let arrays: MigrationArrays
   /// Pages of the range (`npages`).
-  @inlinable
-  public var count: Int { buffers.count }
-  /// Places that may migrate (`cpages`).
-  @inlinable
-  public var collected: Int { buffers.collected }
+  public let count: Int
+  /// Places that could migrate at setup (`cpages`).
+  public let collected: Int
+
+  init(_ buffers: MigrationBuffers) {
+    self.buffers = buffers
+    arrays = buffers.shownArrays
+    count = buffers.count
+    collected = buffers.collected
+  }
 
   /// The source of page `i`; only those that migrate count (R8). Not writable (R2).
   @inlinable
-  public subscript(source i: Int) -> MigratePFN { buffers.source(i) }
+  public subscript(source i: Int) -> MigratePFN { arrays[source: i].shown }
 
   /// Where page `i` shall go: a locked page that the driver owns a reference of (R13), or
   /// ``MigratePFN/empty`` to leave the page in its place (R9).
   @inlinable
   public subscript(destination i: Int) -> MigratePFN {
-    get { buffers.destination(i) }
-    nonmutating set { buffers.setDestination(i, newValue) }
+    get { arrays[destination: i] }
+    nonmutating set { arrays[destination: i] = newValue }
+  }
+
+  /// Pages in a row as the destinations of the places from `first` on.
+  @inlinable
+  public func setDestinations(_ first: Int, _ range: PFNRange) {
+    for step in 0..<range.count {
+      arrays[destination: first + step] = MigratePFN(range.start + UInt64(step))
+    }
   }
 
   /// Moves each page that has a destination (`migrate_vma_pages`).
@@ -56,22 +67,26 @@ public struct CollectedPages: ~Copyable {
 /// Both pages of each place are still locked, so the driver updates the device's tables now (R16),
 /// then calls ``finalize()``; dropping the value traps.
 public struct CommittedPages: ~Copyable {
-  @usableFromInline let buffers: MigrationBuffers
+  private let buffers: MigrationBuffers
+  @usableFromInline let arrays: MigrationArrays
+  /// Pages of the range (`npages`).
+  public let count: Int
+  /// Places that could migrate at setup (`cpages`).
+  public let collected: Int
 
-  init(_ buffers: MigrationBuffers) { self.buffers = buffers }
+  init(_ buffers: MigrationBuffers) {
+    self.buffers = buffers
+    arrays = buffers.shownArrays
+    count = buffers.count
+    collected = buffers.collected
+  }
 
-  /// Pages of the range.
-  @inlinable
-  public var count: Int { buffers.count }
-  /// Places that could migrate at setup.
-  @inlinable
-  public var collected: Int { buffers.collected }
   /// The source of page `i`; `migrates` when it moved.
   @inlinable
-  public subscript(source i: Int) -> MigratePFN { buffers.source(i) }
+  public subscript(source i: Int) -> MigratePFN { arrays[source: i].shown }
   /// The destination of page `i`; not writable after the commit (R3).
   @inlinable
-  public subscript(destination i: Int) -> MigratePFN { buffers.destination(i) }
+  public subscript(destination i: Int) -> MigratePFN { arrays[destination: i] }
 
   /// Maps the winner of each place, unlocks both pages and drops both references
   /// (`migrate_vma_finalize`).

@@ -51,6 +51,29 @@ final class FrameAllocator {
     return pfn
   }
 
+  /// Pages in a row, at most `wanted`, as ``take()`` would give them one by one, each locked; empty
+  /// when none is left.
+  func takeLockedRun(upTo wanted: Int) -> Range<Int> {
+    if runCount == 0 && !refill() { return 0..<0 }
+    let first = runStart
+    let count: Int
+    if first == untouched {
+      count = min(wanted, limit - untouched)
+      untouched += count
+      runCount = 0
+    } else {
+      count = min(wanted, runCount)
+      recycled -= count
+      runCount -= count
+    }
+    runStart += count
+    for pfn in first..<(first + count) {
+      pages[pfn].flags = .locked
+      pages[pfn].references = 1
+    }
+    return first..<(first + count)
+  }
+
   /// Makes the next run the top: the one below, or one page that was never used.
   private func refill() -> Bool {
     if below != 0 {

@@ -11,6 +11,19 @@ extension MemoryManager {
     return PFN(UInt64(pfn))
   }
 
+  /// System pages in a row, at most `wanted` and at least one, locked and each with one reference:
+  /// destinations of a migration. While a failure is armed one page at a time.
+  ///
+  /// Errors as ``allocatePage()``.
+  public func allocateLockedRun(upTo wanted: Int) throws(KernelError) -> PFNRange {
+    let isQuiet = failures.isQuiet
+    if !isQuiet { try failures.check(.pageAlloc) }
+    let run = frames.takeLockedRun(upTo: isQuiet ? wanted : 1)
+    if isQuiet { failures.pass(.pageAlloc, times: max(1, run.count)) }
+    guard !run.isEmpty else { throw .ENOMEM }
+    return PFNRange(start: PFN(UInt64(run.lowerBound)), count: run.count)
+  }
+
   /// Takes a reference of a page in use (`get_page`).
   public func get(_ pfn: PFN) {
     invariant(pages[pfn.index].references > 0, "get of page \(pfn), which is free")

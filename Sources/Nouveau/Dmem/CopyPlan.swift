@@ -17,14 +17,14 @@ struct CopyPlan {
 
   var isEmpty: Bool { runs.isEmpty }
 
-  /// Adds a page's copy, or its clearing when `source` is nil; extends the last run when both sides
-  /// follow on.
-  mutating func add(from source: CopyAddress?, to destination: CopyAddress) {
-    pages += 1
+  /// Adds the copy of `count` pages in a row, or their clearing when `source` is nil; extends the
+  /// last run when both sides follow on.
+  mutating func add(from source: CopyAddress?, to destination: CopyAddress, pages count: Int) {
+    pages += count
     if let last = runs.indices.last, runs[last].isFollowed(by: source, destination) {
-      runs[last].pages += 1
+      runs[last].pages += count
     } else {
-      runs.append(Run(source: source, destination: destination, pages: 1))
+      runs.append(Run(source: source, destination: destination, pages: count))
     }
   }
 

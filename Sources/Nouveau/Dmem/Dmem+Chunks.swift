@@ -35,24 +35,27 @@ extension Dmem {
     lock.withLock { reservedPages -= left }
   }
 
-  /// Takes a page against a promise: locked, with one reference, ready to be a destination. Nil when
-  /// the promise is used up. Kernel: nouveau_dmem_page_alloc_locked
-  func takePage(_ reservation: inout DevicePageReservation) -> (page: PFN, chunk: DmemChunk)? {
-    guard reservation.pages > 0 else { return nil }
-    let taken = lock.withLock { () -> (page: PFN, chunk: DmemChunk)? in
+  /// Takes pages in a row against a promise, at most `wanted`: locked, with one reference, ready to
+  /// be destinations. Nil when the promise is used up. Kernel: nouveau_dmem_page_alloc_locked
+  func takePages(
+    _ reservation: inout DevicePageReservation, upTo wanted: Int
+  ) -> (pages: PFNRange, chunk: DmemChunk)? {
+    let most = min(wanted, reservation.pages)
+    guard most > 0 else { return nil }
+    let taken = lock.withLock { () -> (pages: PFNRange, chunk: DmemChunk)? in
       for index in firstWithSpace..<chunks.count {
-        if let page = chunks[index].take() {
+        if let run = chunks[index].takeRun(upTo: most) {
           firstWithSpace = index
-          freePages -= 1
-          reservedPages -= 1
-          return (page, chunks[index])
+          freePages -= run.count
+          reservedPages -= run.count
+          return (run, chunks[index])
         }
       }
       return nil
     }
     guard let taken else { return nil }
-    reservation.pages -= 1
-    mm.initDevicePage(taken.page)
+    reservation.pages -= taken.pages.count
+    mm.initDevicePages(taken.pages)
     return taken
   }
 
@@ -117,15 +120,16 @@ extension Dmem {
     kernel.trace.record(.dmemChunk, range.start.rawValue, buffer.offset.rawValue)
   }
 
-  /// A device page has lost its last reference. Atomic context. Kernel: nouveau_dmem_page_free
-  func pageFree(_ page: PFN) {
-    guard let chunk = chunk(of: page) else {
-      invariantFailed("page_free of \(page), which no chunk holds")
+  /// Device pages in a row have lost their last reference. Atomic context.
+  /// Kernel: nouveau_dmem_page_free
+  func pagesFree(_ pages: PFNRange) {
+    guard let chunk = chunk(of: pages.start) else {
+      invariantFailed("page_free of \(pages), which no chunk holds")
     }
     lock.withLock {
-      chunk.giveBack(page)
+      chunk.giveBack(pages)
       if !chunk.isClosing {
-        freePages += 1
+        freePages += pages.count
         firstWithSpace = min(firstWithSpace, chunk.position)
       }
     }
@@ -193,7 +197,9 @@ final class DmemPageOperations: DevicePagemapOperations {
 
   init(_ dmem: Dmem) { self.dmem = dmem }
 
-  func pageFree(_ pfn: PFN) { dmem.pageFree(pfn) }
+  func pageFree(_ pfn: PFN) { dmem.pagesFree(PFNRange(start: pfn, count: 1)) }
+
+  func pagesFree(_ range: PFNRange) { dmem.pagesFree(range) }
 
   func migrateToRAM(_ fault: DeviceFault) async -> FaultOutcome { await dmem.migrateToRAM(fault) }
 }

@@ -70,11 +70,13 @@ extension Dmem {
       return nil
     }
     var failure: KernelError?
-    for index in 0..<pages.count where pages[source: index].migrates {
+    var index = 0
+    while index < pages.count {
       do throws(KernelError) {
-        try planEviction(index, pages, scratch, chunk)
+        index += try planToRAM(from: index, pages, scratch)
       } catch {
         failure = error
+        index += 1
       }
     }
     if let error = await copyAndWait(scratch) {
@@ -90,13 +92,6 @@ extension Dmem {
     counters.evicted += UInt64(moved)
     result.evicted += moved
     return failure
-  }
-
-  private func planEviction(
-    _ index: Int, _ pages: borrowing CollectedPages, _ scratch: MigrationScratch, _ chunk: DmemChunk
-  ) throws(KernelError) {
-    guard let source = pages[source: index].pfn else { return }
-    try planCopyToRAM(index, from: chunk.address(of: source), pages, scratch)
   }
 
   /// Brings every page of every chunk back and returns the chunks: what unbinding the driver needs.

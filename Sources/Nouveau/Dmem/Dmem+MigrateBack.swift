@@ -57,9 +57,10 @@ extension Dmem {
     var failure: KernelError?
     if pages.collected > 0 {
       await stopDeviceAccess(of: space, range)
-      for index in 0..<pages.count where pages[source: index].migrates {
+      var index = 0
+      while index < pages.count {
         do throws(KernelError) {
-          try planPageToRAM(index, pages, scratch)
+          index += try planToRAM(from: index, pages, scratch)
         } catch {
           failure = error
           break

@@ -146,27 +146,54 @@ extension Dmem {
     _ pages: borrowing CollectedPages, _ scratch: MigrationScratch,
     _ reservation: inout DevicePageReservation
   ) {
-    for index in 0..<pages.count {
+    let dma = device.pci.dma
+    var index = 0
+    while index < pages.count {
       let source = pages[source: index]
-      guard source.migrates else { continue }
-      guard let (page, chunk) = takePage(&reservation) else { return }
-      let address = CopyAddress.vram(chunk.address(of: page))
+      guard source.migrates else {
+        index += 1
+        continue
+      }
+      let wanted = sourceRun(pages, from: index)
+      guard let (taken, chunk) = takePages(&reservation, upTo: wanted) else { return }
+      let first = index
+      index += taken.count
+      let address = CopyAddress.vram(chunk.address(of: taken.start))
       if let frame = source.pfn {
         do throws(KernelError) {
-          let mapped = try device.pci.dma.map(frame, .toDevice)
-          scratch.add(index, mapped, .toDevice)
-          scratch.plan.add(from: .host(mapped), to: address)
+          let mapped = try dma.map(frame, count: taken.count, .toDevice)
+          scratch.add(mapped, pages: taken.count, .toDevice)
+          scratch.plan.add(from: .host(mapped), to: address, pages: taken.count)
         } catch {
-          // This page stays in RAM; the others go on.
-          dropPage(page)
+          // These pages stay in RAM; the others go on.
+          for step in 0..<taken.count { dropPage(taken.start + step) }
           continue
         }
       } else {
         // A hole or the zero page has no source: clear (bugs.md N10).
-        scratch.plan.add(from: nil, to: address)
+        scratch.plan.add(from: nil, to: address, pages: taken.count)
       }
-      pages[destination: index] = MigratePFN(page)
+      pages.setDestinations(first, taken)
     }
+  }
+
+  /// How many places from `index` on can be handled as one: they migrate, and their sources lie in a
+  /// row, or are all empty. One while a failure is armed, so that it strikes exactly one page.
+  func sourceRun(_ pages: borrowing CollectedPages, from index: Int) -> Int {
+    guard kernel.failures.isQuiet else { return 1 }
+    let first = pages[source: index].pfn
+    var count = 1
+    while index + count < pages.count {
+      let next = pages[source: index + count]
+      guard next.migrates else { break }
+      if let first {
+        guard next.pfn == first + count else { break }
+      } else if next.isValid {
+        break
+      }
+      count += 1
+    }
+    return count
   }
 
   /// Waits for a batch's copies, commits what was copied, maps it on the GPU and finalizes.

@@ -51,11 +51,13 @@ extension Dmem {
     await stopDeviceAccess(of: space, window)
 
     var allocationError: KernelError?
-    for index in 0..<pages.count where pages[source: index].migrates {
+    var index = 0
+    while index < pages.count {
       do throws(KernelError) {
-        try planPageToRAM(index, pages, scratch)
+        index += try planToRAM(from: index, pages, scratch)
       } catch {
         if index == faultIndex { allocationError = error }
+        index += 1
       }
     }
     if let error = allocationError {
@@ -79,30 +81,30 @@ extension Dmem {
     return .done
   }
 
-  func planPageToRAM(
-    _ index: Int, _ pages: borrowing CollectedPages, _ scratch: MigrationScratch
-  ) throws(KernelError) {
-    guard let source = pages[source: index].pfn, let chunk = chunk(of: source) else { return }
-    try planCopyToRAM(index, from: chunk.address(of: source), pages, scratch)
-  }
-
-  /// Makes a RAM page the destination of one device page and plans the copy; on an error nothing is
-  /// left. Kernel: nouveau_dmem_copy_one
-  func planCopyToRAM(
-    _ index: Int, from source: VRAMAddress, _ pages: borrowing CollectedPages,
-    _ scratch: MigrationScratch
-  ) throws(KernelError) {
-    let destination = try mm.allocatePage()
-    let locked = mm.tryLock(destination)
-    invariant(locked, "a page fresh from the allocator is locked")
+  /// Makes RAM pages the destinations of device pages in a row, which begin at place `index`, and
+  /// plans their copy; how many places that settles, at least 1. On an error nothing is left, and
+  /// place `index` has no destination. Kernel: nouveau_dmem_copy_one
+  func planToRAM(
+    from index: Int, _ pages: borrowing CollectedPages, _ scratch: MigrationScratch
+  ) throws(KernelError) -> Int {
+    guard pages[source: index].migrates, let source = pages[source: index].pfn,
+      let chunk = chunk(of: source)
+    else { return 1 }
+    let inChunk = Int(chunk.range.end.rawValue - source.rawValue)
+    let wanted = min(sourceRun(pages, from: index), inChunk)
+    let frames = try mm.allocateLockedRun(upTo: wanted)
     do throws(KernelError) {
-      let address = try device.pci.dma.map(destination, .fromDevice)
-      scratch.add(index, address, .fromDevice)
-      scratch.plan.add(from: .vram(source), to: .host(address))
-      pages[destination: index] = MigratePFN(destination)
+      let address = try device.pci.dma.map(frames.start, count: frames.count, .fromDevice)
+      scratch.add(address, pages: frames.count, .fromDevice)
+      scratch.plan.add(
+        from: .vram(chunk.address(of: source)), to: .host(address), pages: frames.count)
+      pages.setDestinations(index, frames)
+      return frames.count
     } catch {
-      mm.unlock(destination)
-      mm.put(destination)
+      for step in 0..<frames.count {
+        mm.unlock(frames.start + step)
+        mm.put(frames.start + step)
+      }
       throw error
     }
   }

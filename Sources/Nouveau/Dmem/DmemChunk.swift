@@ -36,24 +36,51 @@ package final class DmemChunk {
   package var freePages: Int { isClosing ? 0 : Self.pages - inUse }
 
   /// Takes the lowest free page, so that pages taken in a row lie in a row and share a launch.
-  package func take() -> PFN? {
+  package func take() -> PFN? { takeRun(upTo: 1)?.start }
+
+  /// Takes free pages in a row, at most `wanted`, from the lowest free one on.
+  package func takeRun(upTo wanted: Int) -> PFNRange? {
     guard freePages > 0 else { return nil }
-    for word in free.indices where free[word] != 0 {
-      let bit = free[word].trailingZeroBitCount
-      free[word] &= ~(1 << UInt64(bit))
-      inUse += 1
-      return range.start + (word * 64 + bit)
+    guard let word = free.firstIndex(where: { $0 != 0 }) else {
+      invariantFailed("chunk \(range.start) counts \(inUse) pages in use but has none free")
     }
-    invariantFailed("chunk \(range.start) counts \(inUse) pages in use but has none free")
+    let first = word * 64 + free[word].trailingZeroBitCount
+    var end = first
+    while end < Self.pages, end - first < wanted {
+      let bits = Self.bits(from: end, upTo: first + wanted - end) & free[end / 64]
+      // Free pages from `end` on without a gap.
+      let count = (~(bits >> UInt64(end % 64))).trailingZeroBitCount
+      if count == 0 { break }
+      free[end / 64] &= ~Self.bits(from: end, upTo: count)
+      end += count
+      if end % 64 != 0 { break }
+    }
+    inUse += end - first
+    return PFNRange(start: range.start + first, count: end - first)
   }
 
   /// Returns a page; traps when it is free already or not of this chunk.
-  package func giveBack(_ page: PFN) {
-    let index = self.index(of: page)
-    let mask: UInt64 = 1 << UInt64(index % 64)
-    invariant(free[index / 64] & mask == 0, "device page \(page) freed twice")
-    free[index / 64] |= mask
-    inUse -= 1
+  package func giveBack(_ page: PFN) { giveBack(PFNRange(start: page, count: 1)) }
+
+  /// Returns pages in a row; traps when one is free already or not of this chunk.
+  package func giveBack(_ pages: PFNRange) {
+    var first = index(of: pages.start)
+    let end = first + pages.count
+    invariant(end <= Self.pages, "\(pages) is not of chunk \(range.start)")
+    while first < end {
+      let mask = Self.bits(from: first, upTo: end - first)
+      invariant(free[first / 64] & mask == 0, "a device page of \(pages) freed twice")
+      free[first / 64] |= mask
+      first = (first / 64 + 1) * 64
+    }
+    inUse -= pages.count
+  }
+
+  /// The bits of at most `count` pages from `index` on, as far as they lie in its word.
+  private static func bits(from index: Int, upTo count: Int) -> UInt64 {
+    let bit = index % 64
+    let width = min(count, 64 - bit)
+    return (~0 >> UInt64(64 - width)) << UInt64(bit)
   }
 
   /// Whether the page is handed out.

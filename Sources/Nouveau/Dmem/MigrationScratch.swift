@@ -12,20 +12,23 @@ final class MigrationScratch {
   /// The life of the copy channel that the plan was submitted to.
   var generation = 0
   /// What this migration has mapped for the device and not yet unmapped.
-  private(set) var mapped: [(address: DMAAddress, direction: DMADirection)] = []
+  private(set) var mapped: [(address: DMAAddress, pages: Int, direction: DMADirection)] = []
 
   init(pages: Int) {
     buffers = MigrationBuffers(pages: pages)
     mapped.reserveCapacity(pages)
   }
 
-  func add(_ index: Int, _ address: DMAAddress, _ direction: DMADirection) {
-    mapped.append((address, direction))
+  /// Takes note of pages in a row that were mapped.
+  func add(_ address: DMAAddress, pages: Int, _ direction: DMADirection) {
+    mapped.append((address, pages, direction))
   }
 
   /// Takes every mapping back, each once.
   func unmapAll(_ dma: DMAAddressSpace) {
-    for mapping in mapped { dma.unmap(mapping.address, mapping.direction) }
+    for mapping in mapped {
+      dma.unmap(mapping.address, count: mapping.pages, mapping.direction)
+    }
     mapped.removeAll(keepingCapacity: true)
   }
 

@@ -72,6 +72,13 @@ package final class InstanceMemory {
     }
   }
 
+  /// Writes 64-bit words in a row, each `step` above the one before. The range lies in one window:
+  /// no page table crosses a MiB.
+  func writeSeries(_ first: UInt64, step: UInt64, at address: VRAMAddress, count: Int) {
+    device.registers.window.writeSeries(
+      first, step: step, at: windowOffset(address), count: count)
+  }
+
   @inline(__always)
   private func windowOffset(_ address: VRAMAddress) -> UInt32 {
     let base = address.rawValue & ~UInt64(NV_PRAMIN.byteCount - 1)
@@ -144,6 +151,10 @@ package final class InstanceObject {
   package func write64(_ value: UInt64, _ offset: Int) {
     write32(UInt32(truncatingIfNeeded: value >> 32), offset + 4)
     write32(UInt32(truncatingIfNeeded: value), offset)
+  }
+  /// Writes `first`, `first + step`, … as `count` 64-bit words.
+  package func writeSeries(_ first: UInt64, step: UInt64, _ offset: Int, count: Int) {
+    memory.writeSeries(first, step: step, at: address + UInt64(offset), count: count)
   }
   /// Fills the whole object.
   package func fill(_ value: UInt32) { memory.fill(value, at: address, bytes: byteCount) }

@@ -34,22 +34,22 @@ struct MirroredPages {
     if address != nil { inRAM += 1 }
   }
 
-  /// Takes note that pages of VRAM are mapped, in one block.
-  mutating func insertVRAM(_ first: UInt64, count: Int, where isMapped: (Int) -> Bool) {
+  /// Takes note that pages of VRAM in a row are mapped.
+  mutating func insertVRAM(_ first: UInt64, count: Int) {
     var index = 0
     while index < count {
       let page = first + UInt64(index)
       let number = page / UInt64(Self.pages)
-      let run = min(count - index, Self.pages - Int(page % UInt64(Self.pages)))
+      let slot = Int(page % UInt64(Self.pages))
+      let run = min(count - index, Self.pages - slot)
       var block = blocks.removeValue(forKey: number) ?? Block()
-      for step in index..<(index + run) where isMapped(step) {
-        let slot = Int((first + UInt64(step)) % UInt64(Self.pages))
-        invariant(block.slots[slot] == Self.none, "a page moves to the device while it is mapped")
-        block.slots[slot] = Self.vram
-        block.live += 1
-        live += 1
+      for place in slot..<(slot + run) {
+        invariant(block.slots[place] == Self.none, "a page moves to the device while it is mapped")
+        block.slots[place] = Self.vram
       }
-      if block.live > 0 { blocks[number] = block }
+      block.live += run
+      live += run
+      blocks[number] = block
       index += run
     }
   }
@@ -102,21 +102,25 @@ struct MirroredPages {
   mutating func remove(_ runs: [Range<UInt64>]) -> [DMAAddress] {
     var addresses: [DMAAddress] = []
     for run in runs {
-      for page in run {
+      var page = run.lowerBound
+      while page < run.upperBound {
         let number = page / UInt64(Self.pages)
-        let slot = Int(page % UInt64(Self.pages))
-        guard var block = blocks.removeValue(forKey: number) else { continue }
-        let value = block.slots[slot]
-        if value != Self.none {
-          block.slots[slot] = Self.none
-          block.live -= 1
-          live -= 1
-          if value != Self.vram {
-            addresses.append(DMAAddress(value))
-            inRAM -= 1
+        let end = min(run.upperBound, (number + 1) * UInt64(Self.pages))
+        if var block = blocks.removeValue(forKey: number) {
+          for slot in Int(page % UInt64(Self.pages))..<Int(end - number * UInt64(Self.pages)) {
+            let value = block.slots[slot]
+            if value == Self.none { continue }
+            block.slots[slot] = Self.none
+            block.live -= 1
+            live -= 1
+            if value != Self.vram {
+              addresses.append(DMAAddress(value))
+              inRAM -= 1
+            }
           }
+          if block.live > 0 { blocks[number] = block }
         }
-        if block.live > 0 { blocks[number] = block }
+        page = end
       }
     }
     return addresses

@@ -89,34 +89,59 @@ package final class SVMM {
   ) async -> (pages: Int, withoutSource: Int) {
     var moved = 0
     var withoutSource = 0
-    for index in 0..<committed.count where committed[source: index].migrates {
-      moved += 1
-      if !committed[source: index].isValid { withoutSource += 1 }
-    }
+    let runs = movedRuns(committed, dmem, &moved, &withoutSource)
     if moved == 0 { return (0, 0) }
     await mutex.lock()
     defer { mutex.unlock() }
-    let entries = (0..<committed.count).map { index -> GPUPTE? in
-      let source = committed[source: index]
-      guard source.migrates, let page = committed[destination: index].pfn,
-        let chunk = dmem.chunk(of: page)
-      else { return nil }
-      return .vram(chunk.address(of: page), writable: source.isWritable)
-    }
     // A GPU read may have mapped the zero page since the batch was collected: that place has no
     // migration entry to wait for. The core's notice of replacing it is our own, so it was let pass.
-    let range = VirtualRange(start: start, pages: entries.count)
+    let range = VirtualRange(start: start, pages: committed.count)
     if mirrored.intersects(range) { await unmapLocked(range) }
     do throws(KernelError) {
-      try await gpuSpace.setPages(
-        at: GPUVirtualAddress(start.rawValue), count: entries.count
-      ) { entries[$0] }
-      mirrored.insertVRAM(start.page, count: entries.count) { entries[$0] != nil }
+      try await gpuSpace.setRuns(runs, at: GPUVirtualAddress(start.rawValue))
+      for run in runs {
+        mirrored.insertVRAM(start.page + UInt64(run.start), count: run.pages)
+      }
       device.kernel.trace.record(.dmemMapped, start.rawValue, UInt64(moved))
     } catch {
       device.log.error("svm", "no page table for \(start): \(error)")
     }
     return (moved, withoutSource)
+  }
+
+  /// The pages that did move, in runs that lie in a row in VRAM and have equal rights.
+  private func movedRuns(
+    _ committed: borrowing CommittedPages, _ dmem: Dmem, _ moved: inout Int,
+    _ withoutSource: inout Int
+  ) -> [GPUPTERun] {
+    var runs: [GPUPTERun] = []
+    var index = 0
+    while index < committed.count {
+      let source = committed[source: index]
+      guard source.migrates, let page = committed[destination: index].pfn,
+        let chunk = dmem.chunk(of: page)
+      else {
+        index += 1
+        continue
+      }
+      let left = Int(chunk.range.end.rawValue - page.rawValue)
+      let end = min(committed.count, index + left)
+      let first = index
+      while index < end {
+        let next = committed[source: index]
+        guard next.migrates, next.isWritable == source.isWritable,
+          committed[destination: index].pfn == page + (index - first)
+        else { break }
+        if !next.isValid { withoutSource += 1 }
+        index += 1
+      }
+      moved += index - first
+      runs.append(
+        GPUPTERun(
+          start: first, pages: index - first,
+          first: .vram(chunk.address(of: page), writable: source.isWritable)))
+    }
+    return runs
   }
 }
 

@@ -154,7 +154,7 @@ extension GPUAddressSpace {
           guard let table else { continue }
           let first = table.level.slot(GPUVirtualAddress(at))
           let last = table.level.slot(GPUVirtualAddress(next - 1))
-          for index in first...last where table.isLive(index) { table.write(.none, index) }
+          table.clear(first..<(last + 1))
         }
       }
       at = next

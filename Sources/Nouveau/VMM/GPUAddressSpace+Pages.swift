@@ -54,6 +54,59 @@ extension GPUAddressSpace {
     if hasRemoved { await prune(address, bytes) } else { await invalidate() }
   }
 
+  /// Sets entries of 4 KiB pages by runs; what lies between them keeps what it has.
+  ///
+  /// As ``setPages(at:count:_:)`` otherwise.
+  package func setRuns(_ runs: [GPUPTERun], at address: GPUVirtualAddress)
+    async
+    throws(KernelError)
+  {
+    guard let last = runs.last else { return }
+    let shift = UInt64(PageSize.shift)
+    let bytes = UInt64(last.start + last.pages) << shift
+    guard address.isPageAligned, address.rawValue <= limit, bytes <= limit - address.rawValue
+    else { throw .EINVAL }
+    await lock.lock()
+    defer { lock.unlock() }
+    do throws(KernelError) {
+      // Tables first, so that a failure leaves every entry as it was.
+      for run in runs {
+        try forEachTable(of: run, at: address) { (at, _, _) throws(KernelError) in
+          _ = try makeLeaf(at, 12)
+        }
+      }
+    } catch {
+      await prune(address, bytes)
+      throw error
+    }
+    var hasReplaced = false
+    for run in runs {
+      forEachTable(of: run, at: address) { (at, done, pages) in
+        guard let table = findLeaf(at, 12) else {
+          invariantFailed("the table of \(at) was just made")
+        }
+        let slot = TableLevel.pt4K.slot(at)
+        let entry = run.first.advanced(by: UInt64(done) << shift)
+        if table.writeRun(entry, slot..<(slot + pages)) { hasReplaced = true }
+      }
+    }
+    if hasReplaced { await prune(address, bytes) } else { await invalidate() }
+  }
+
+  /// Cuts a run where tables end: the address, the pages before it in the run, and those in it.
+  private func forEachTable<E: Error>(
+    of run: GPUPTERun, at address: GPUVirtualAddress,
+    _ body: (GPUVirtualAddress, Int, Int) throws(E) -> Void
+  ) throws(E) {
+    var done = 0
+    while done < run.pages {
+      let at = address + UInt64(run.start + done) << UInt64(PageSize.shift)
+      let pages = min(run.pages - done, 512 - TableLevel.pt4K.slot(at))
+      try body(at, done, pages)
+      done += pages
+    }
+  }
+
   /// ``setPages(at:count:_:)`` from an array.
   package func setPages(_ entries: [GPUPTE], at address: GPUVirtualAddress)
     async
@@ -68,4 +121,13 @@ extension GPUAddressSpace {
   package func unmapPages(at address: GPUVirtualAddress, count: Int) async {
     await unmap(address, bytes: UInt64(count) << UInt64(PageSize.shift))
   }
+}
+
+/// Pages in a row, in a GPU's address space and in the memory behind it.
+package struct GPUPTERun {
+  /// The first page's number, counted from the address that the runs are set at.
+  package var start: Int
+  package var pages: Int
+  /// The first page's entry.
+  package var first: GPUPTE
 }

@@ -112,6 +112,48 @@ final class PageTable {
     memory.write64(entry.rawValue, level.entryBytes * slot)
   }
 
+  /// Writes the entries of pages in a row, `first` and what follows it in memory; true when one of
+  /// them replaced a page. Not for PD0, whose slots are pairs.
+  func writeRun(_ first: GPUPTE, _ slots: Range<Int>) -> Bool {
+    invariant(level != .pd0 && first != .none, "a run of entries that are no pages")
+    let pages = UInt64(1) << level.shift
+    let replaced = setLive(slots, true)
+    memory.writeSeries(
+      first.rawValue, step: pages >> 4, level.entryBytes * slots.lowerBound, count: slots.count)
+    return replaced > 0
+  }
+
+  /// Takes the pages of a range of slots away, where there are any.
+  func clear(_ slots: Range<Int>) {
+    var slot = slots.lowerBound
+    while slot < slots.upperBound {
+      guard isLive(slot) else {
+        slot += 1
+        continue
+      }
+      let first = slot
+      while slot < slots.upperBound && isLive(slot) { slot += 1 }
+      _ = setLive(first..<slot, false)
+      memory.writeSeries(0, step: 0, level.entryBytes * first, count: slot - first)
+    }
+  }
+
+  /// Marks slots; how many of them held a page before.
+  private func setLive(_ slots: Range<Int>, _ isPage: Bool) -> Int {
+    var before = 0
+    var slot = slots.lowerBound
+    while slot < slots.upperBound {
+      let bit = slot & 63
+      let width = min(64 - bit, slots.upperBound - slot)
+      let mask = (~UInt64(0) >> UInt64(64 - width)) << UInt64(bit)
+      before += (live[slot >> 6] & mask).nonzeroBitCount
+      if isPage { live[slot >> 6] |= mask } else { live[slot >> 6] &= ~mask }
+      slot += width
+    }
+    liveCount += (isPage ? slots.count : 0) - before
+    return before
+  }
+
   func read(_ slot: Int) -> GPUPTE {
     GPUPTE(rawValue: memory.read64(level.entryBytes * slot))
   }
