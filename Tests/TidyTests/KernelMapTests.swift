@@ -74,7 +74,7 @@ import Testing
         let name =
           declared.isType || type.isEmpty || line.first != " "
           ? declared.name : "\(type).\(declared.name)"
-        for (kernel, place) in names(comment.joined(separator: " ")) {
+        for (kernel, place) in names(comment) {
           rows.append(Row(kernel: kernel, place: place, swift: name, file: file.path))
         }
       }
@@ -107,11 +107,18 @@ import Testing
     return nil
   }
 
-  /// Kernel names in a comment, with the file that the comment gives for them.
-  private func names(_ comment: String) -> [(kernel: String, place: String)] {
+  /// Kernel names in a comment's lines, with the file that the comment gives for them.
+  private func names(_ lines: [String]) -> [(kernel: String, place: String)] {
     var found: [(String, String)] = []
-    if let start = comment.range(of: "Kernel: ") {
-      var list = String(comment[start.upperBound...])
+    for (index, line) in lines.enumerated() {
+      guard let start = line.range(of: "Kernel: ") else { continue }
+      var list = String(line[start.upperBound...])
+      var next = index + 1
+      // A list goes on in the next line while it is open.
+      while next < lines.count, list.hasSuffix(",") || (list.contains("(") && !list.contains(")")) {
+        list += " " + lines[next]
+        next += 1
+      }
       var place = ""
       if let open = list.range(of: " ("), let close = list[open.upperBound...].firstIndex(of: ")") {
         place = String(list[open.upperBound..<close])
@@ -123,7 +130,7 @@ import Testing
         if isKernelName(name) { found.append((name, place)) }
       }
     }
-    var rest = comment[...]
+    var rest = lines.joined(separator: " ")[...]
     while let open = rest.range(of: "(`"), let close = rest[open.upperBound...].range(of: "`") {
       let name = String(rest[open.upperBound..<close.lowerBound])
         .replacingOccurrences(of: "struct ", with: "")
