@@ -69,7 +69,8 @@ public final class Machine {
   public func boot() async throws(KernelError) {
     guard driver == nil else { throw .EBUSY }
     let driver = try await NouveauDevice.probe(
-      kernel, mm, gpu, options: configuration.driver)
+      kernel, mm, gpu, options: configuration.driver,
+      firmware: configuration.firmware ?? FirmwareFolder.ofProject())
     do throws(KernelError) {
       svm = try await SVM.start(on: driver, policy: configuration.policy)
       self.driver = driver

@@ -1,4 +1,5 @@
 import Base
+public import DeviceSeam
 public import EmulatedGPU
 public import KernelRuntime
 public import Nouveau
@@ -11,6 +12,8 @@ public struct MachineConfiguration {
   public var gpu = GPUConfiguration()
   /// The driver's parameters.
   public var driver = DriverOptions()
+  /// Where the driver finds firmware images; nil for the project's own folder.
+  public var firmware: (any FirmwareStore)?
   /// Fault-around, batch size and the like.
   public var policy = DmemPolicy()
   public var mode = Kernel.Mode.simulated

@@ -70,42 +70,69 @@ struct BufferMover {
     mapped.reserveCapacity(backing.pages.count)
     for page in backing.pages { mapped.append(try dma.map(page.pfn, direction)) }
     let methods = channel.device.chip.copyMethods
-    var launches: [(vram: VRAMAddress, host: DMAAddress, pages: Int)] = []
+    var launches: [Launch] = []
     for (page, host) in zip(backing.pages, mapped) {
       let vram = address + UInt64(page.index) << UInt64(PageSize.shift)
-      if let last = launches.last, last.vram + UInt64(last.pages * PageSize.bytes) == vram,
+      if let last = launches.last, last.pages < methods.maximumCopyPages,
+        last.vram + UInt64(last.pages * PageSize.bytes) == vram,
         last.host + UInt64(last.pages * PageSize.bytes) == host
       {
         launches[launches.count - 1].pages += 1
       } else {
-        launches.append((vram, host, 1))
+        launches.append(Launch(vram: vram, host: host, pages: 1))
       }
     }
     var start = 0
     while start < launches.count {
       let batch = launches[start..<min(start + Self.batch, launches.count)]
-      try channel.device.kernel.failures.check(.copySubmit)
-      let (_, fence) = try await channel.withFence(dwords: batch.count * methods.copyDwords) {
-        writer in
-        for launch in batch {
-          let vram = CopyAddress.vram(launch.vram)
-          let host = CopyAddress.host(launch.host)
-          methods.copyPages(
-            &writer, from: toSystem ? vram : host, to: toSystem ? host : vram,
-            pages: launch.pages)
-        }
-      }
-      try await wait(fence)
+      try await submit(batch, toSystem)
       start += batch.count
     }
   }
 
-  /// After a time-out the engine may still write; its channel dies before its pages are given away.
+  private struct Launch {
+    let vram: VRAMAddress
+    let host: DMAAddress
+    var pages: Int
+
+    func run(_ toSystem: Bool) -> CopyPlan.Run {
+      toSystem
+        ? CopyPlan.Run(source: .vram(vram), destination: .host(host), pages: pages)
+        : CopyPlan.Run(source: .host(host), destination: .vram(vram), pages: pages)
+    }
+  }
+
+  /// One segment's launches, and their fence's end.
+  private func submit(_ batch: ArraySlice<Launch>, _ toSystem: Bool) async throws(KernelError) {
+    try channel.device.kernel.failures.check(.copySubmit)
+    var runs = batch.map { $0.run(toSystem) }
+    var lease: CopyWindow.Lease?
+    if let window = channel.copyWindow { (lease, runs) = try await window.map(runs) }
+    let methods = channel.device.chip.copyMethods
+    var failure: KernelError?
+    do throws(KernelError) {
+      let (_, fence) = try await channel.withFence(dwords: runs.count * methods.copyDwords) {
+        writer in
+        for run in runs {
+          guard let source = run.source else { continue }
+          methods.copyPages(&writer, from: source, to: run.destination, pages: run.pages)
+        }
+      }
+      try await wait(fence)
+    } catch {
+      failure = error
+    }
+    if let lease { await channel.copyWindow?.unmap(lease) }
+    if let failure { throw failure }
+  }
+
+  /// After a time-out or an error the engine may still be at work on a launch; its channel is
+  /// stopped before the pages are given away.
   private func wait(_ fence: NouveauFence) async throws(KernelError) {
     do throws(KernelError) {
       try await fence.wait()
     } catch {
-      if error == .ETIMEDOUT { await channel.quiesce(.ETIMEDOUT) }
+      await channel.quiesce(error)
       throw error
     }
   }

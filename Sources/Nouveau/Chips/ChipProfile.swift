@@ -1,4 +1,6 @@
 package import Base
+package import DeviceSeam
+package import NVHardware
 
 /// What differs between chips, one conforming type a file.
 package protocol ChipProfile: Sendable {
@@ -18,13 +20,32 @@ package protocol ChipProfile: Sendable {
   func probeVRAM(_ registers: RegisterAccess) throws(KernelError) -> VRAMLayout
   /// Sets up the memory hub before anything uses memory.
   func initializeMemoryHub(_ registers: RegisterAccess, flushPage: DMAAddress)
+  /// The class of a copy engine's objects.
+  func copyClass(of engine: TopologyEntry) -> UInt32
+  /// What an engine wants of each channel; nil when the host keeps its state.
+  func contextLayout(of engine: TopologyEntry) -> EngineContextLayout?
+  /// The unit that looks after a copy engine.
+  func makeCopyEngine(
+    _ device: NVKMDevice, _ entry: TopologyEntry, firmware: (any FirmwareStore)?
+  ) -> CopyEngineUnit
+}
+
+// What all chips with copy engines of fixed functions have in common.
+extension ChipProfile {
+  package func copyClass(of engine: TopologyEntry) -> UInt32 { copyMethods.classID }
+  package func contextLayout(of engine: TopologyEntry) -> EngineContextLayout? { nil }
+  package func makeCopyEngine(
+    _ device: NVKMDevice, _ entry: TopologyEntry, firmware: (any FirmwareStore)?
+  ) -> CopyEngineUnit {
+    CopyEngineUnit(device, entry)
+  }
 }
 
 /// The chips that the driver knows.
 ///
 /// Kernel: nv130_chipset … (nvkm/engine/device/base.c)
 package enum ChipTable {
-  package static let chips: [any ChipProfile] = [ChipGP100()]
+  package static let chips: [any ChipProfile] = [ChipGP100(), ChipGF100Copy()]
 
   /// The chip with this number; `ENODEV` ("unknown chipset") when the driver has none.
   package static func chip(_ chipset: UInt32) throws(KernelError) -> any ChipProfile {

@@ -3,8 +3,8 @@ import KernelRuntime
 package import NVHardware
 
 /// One logical copy engine: its errors (`struct nvkm_engine` of type CE).
-package final class CopyEngineUnit {
-  private let device: NVKMDevice
+package class CopyEngineUnit {
+  let device: NVKMDevice
   package let entry: TopologyEntry
   /// Reports of refused launches, newest last.
   package private(set) var errors: [LaunchError] = []
@@ -15,7 +15,7 @@ package final class CopyEngineUnit {
   }
 
   /// Acknowledges what firmware left and enables the errors; nouveau leaves that to firmware.
-  func initialize() {
+  func initialize() async throws(KernelError) {
     let lce = entry.instance
     device.registers.write(NV_CE.LCE_INTR_STATUS(lce), .max)
     device.registers.write(
@@ -23,6 +23,9 @@ package final class CopyEngineUnit {
       NV_CE.LCE_INTR_STATUS_LAUNCHERR.make32(1)
         | NV_CE.LCE_INTR_STATUS_INVALID_CONFIG.make32(1))
   }
+
+  /// The device goes or sleeps.
+  func finish() {}
 
   /// Handles the engine's interrupt; true when a launch failed, so that what was asked of the
   /// engine has not been done. Atomic context.

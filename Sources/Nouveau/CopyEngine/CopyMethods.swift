@@ -28,6 +28,10 @@ package protocol CopyMethods: Sendable {
   var clearDwords: Int { get }
   /// The longest run that ``clear(_:to:bytes:)`` takes; a multiple of the page size.
   var maximumClear: UInt64 { get }
+  /// The class knows addresses of the channel's address space only.
+  var needsVirtualAddresses: Bool { get }
+  /// The most pages that ``copyPages(_:from:to:pages:)`` takes.
+  var maximumCopyPages: Int { get }
   /// Copies `lines` lines of `lineBytes`, which lie `pitch` bytes apart on both sides.
   func copy(
     _ writer: inout PushWriter, from: CopyAddress, to: CopyAddress, lineBytes: UInt32,
@@ -37,6 +41,9 @@ package protocol CopyMethods: Sendable {
 }
 
 extension CopyMethods {
+  package var needsVirtualAddresses: Bool { false }
+  package var maximumCopyPages: Int { .max }
+
   /// Copies `pages` contiguous pages.
   ///
   /// Kernel: nvc0b5_migrate_copy (nouveau_dmem.c)

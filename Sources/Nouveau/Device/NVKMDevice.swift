@@ -60,6 +60,16 @@ package final class NVKMDevice {
     return false
   }
 
+  /// Holds a unit in reset for a moment, by its bit of PMC_ENABLE.
+  ///
+  /// Kernel: nvkm_mc_reset (nvkm/subdev/mc/base.c)
+  func resetUnit(_ bit: UInt32) {
+    registers.modify(NV_PMC.ENABLE, bit, 0)
+    _ = registers.read(NV_PMC.ENABLE)
+    registers.modify(NV_PMC.ENABLE, bit, bit)
+    _ = registers.read(NV_PMC.ENABLE)
+  }
+
   /// Polls a condition of the hardware for at most `timeout` nanoseconds; false when it never held.
   /// Looks once at once, then sleeps in steps that double from 1 µs to 1 ms.
   ///

@@ -35,6 +35,7 @@ extension NouveauDevice {
     for channel in fifo.liveChannels { await channel.suspend() }
     faultBuffer?.suspend()
     interrupts.stop()
+    for engine in copyEngines { engine.finish() }
     fifo.finish()
     bar1.unbind()
     instanceMemory.save()
@@ -63,7 +64,7 @@ extension NouveauDevice {
     instanceMemory.restore()
     try await bar1.bind()
     fifo.initialize()
-    for engine in copyEngines { engine.initialize() }
+    for engine in copyEngines { try await engine.initialize() }
     fenceStorage.restore()
     for channel in fifo.liveChannels { try await channel.resume() }
     try await faultBuffer?.resume()

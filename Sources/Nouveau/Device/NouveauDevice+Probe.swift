@@ -30,7 +30,8 @@ struct Units {
 extension NouveauDevice {
   /// Brings a GPU up, from PCI to a channel on a copy engine. On an error everything is undone.
   ///
-  /// `ENODEV` for a device that isn't there, isn't supported, or has no copy engine; `ENOSYS` when
+  /// `ENODEV` for a device that isn't there, isn't supported, or has no copy engine; the error of a
+  /// `FirmwareFailure`, which the log names, for an engine without microcode; `ENOSYS` when
   /// its byte order can't be set; `EIO` when firmware hasn't posted it or a unit doesn't answer;
   /// `ENOMEM` when VRAM or coherent memory is short.
   ///
@@ -41,7 +42,7 @@ extension NouveauDevice {
   ) async throws(KernelError) -> NouveauDevice {
     let teardown = TeardownStack()
     do throws(KernelError) {
-      let units = try await makeUnits(kernel, mm, pci, options, teardown)
+      let units = try await makeUnits(kernel, mm, pci, options, firmware, teardown)
       let channel = try await makeCopyChannel(units, teardown)
       return NouveauDevice(units, channel, teardown)
     } catch {
@@ -55,7 +56,7 @@ extension NouveauDevice {
   /// Kernel: nvkm_device_pci_new, nvkm_device_ctor, nvkm_device_init (nvkm/engine/device)
   private static func makeUnits(
     _ kernel: Kernel, _ mm: MemoryManager, _ pci: any PCIDevice, _ options: DriverOptions,
-    _ teardown: TeardownStack
+    _ firmware: (any FirmwareStore)?, _ teardown: TeardownStack
   ) async throws(KernelError) -> Units {
     invariant(
       (2...128).contains(options.channels) && options.channels.nonzeroBitCount == 1,
@@ -104,8 +105,7 @@ extension NouveauDevice {
     }
     fifo.initialize()
     fifo.resetBAR1 = { [unowned bar1] in bar1.reset() }
-    let copyEngines = topology.copyEngines.map { CopyEngineUnit(device, $0) }
-    for engine in copyEngines { engine.initialize() }
+    let copyEngines = try await startCopyEngines(device, fifo, firmware, teardown)
     let interrupts = try startInterrupts(device, fifo, copyEngines, teardown)
 
     let buffers = BufferManager(kernel, vram, mm)
@@ -136,6 +136,26 @@ extension NouveauDevice {
       NV_PBUS.INTR_0_PRI_SQUASH.make32(1) | NV_PBUS.INTR_0_PRI_FECSERR.make32(1)
         | NV_PBUS.INTR_0_PRI_TIMEOUT.make32(1))
     PTimer(registers: registers).initialize()
+  }
+
+  /// Sets the copy engines up; those that run microcode get theirs, from `firmware`. The first error
+  /// ends it.
+  private static func startCopyEngines(
+    _ device: NVKMDevice, _ fifo: FIFO, _ firmware: (any FirmwareStore)?,
+    _ teardown: TeardownStack
+  ) async throws(KernelError) -> [CopyEngineUnit] {
+    let engines = fifo.topology.copyEngines.map {
+      device.chip.makeCopyEngine(device, $0, firmware: firmware)
+    }
+    teardown.push("copy engines") { for engine in engines { engine.finish() } }
+    for engine in engines { try await engine.initialize() }
+    fifo.reinitialize = { entry in
+      for engine in engines where engine.entry == entry {
+        // It has said why; the next channel that needs it finds it silent and fails.
+        try? await engine.initialize()
+      }
+    }
+    return engines
   }
 
   /// Errors stand before completions: copy engines, then the bus, then the host.
@@ -173,6 +193,11 @@ extension NouveauDevice {
       units.fifo, runlist, name: "copy engine channel", space: units.kernelSpace,
       isPrivileged: true, options: units.options, storage: units.fenceStorage, bar1: units.bar1)
     teardown.push("copy channel") { await channel.destroy() }
+    if units.device.chip.copyMethods.needsVirtualAddresses {
+      let window = try await CopyWindow(units.kernelSpace, vram: try units.layout.usable())
+      teardown.push("copy window") { await window.destroy() }
+      channel.copyWindow = window
+    }
     return channel
   }
 }

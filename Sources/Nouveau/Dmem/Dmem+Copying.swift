@@ -18,14 +18,44 @@ extension Dmem {
   /// One kick for copies and fence, so that no error can come between them (checks.md A1: nouveau
   /// ignores that a fence could not be made, and waits on nothing).
   func submit(_ scratch: MigrationScratch) async throws(KernelError) -> NouveauFence {
+    let runs = try await addressable(scratch)
+    do throws(KernelError) {
+      let fence = try await emit(runs, scratch)
+      counters.launches += UInt64(runs.count)
+      return fence
+    } catch {
+      await endLease(scratch)
+      throw error
+    }
+  }
+
+  /// The plan's runs with addresses that the copy class knows.
+  private func addressable(_ scratch: MigrationScratch) async throws(KernelError)
+    -> [CopyPlan.Run]
+  {
+    guard let window = channel.copyWindow else { return scratch.plan.runs }
+    let (lease, runs) = try await window.map(scratch.plan.runs)
+    scratch.lease = lease
+    return runs
+  }
+
+  /// Gives the window's pages back: the copies are complete, or the channel is stopped.
+  private func endLease(_ scratch: MigrationScratch) async {
+    guard let window = channel.copyWindow, let lease = scratch.lease else { return }
+    scratch.lease = nil
+    await window.unmap(lease)
+  }
+
+  private func emit(
+    _ runs: [CopyPlan.Run], _ scratch: MigrationScratch
+  ) async throws(KernelError) -> NouveauFence {
     // A channel that died with an earlier batch is made usable again by the next one.
     if channel.isKilled { try await channel.rebuild() }
     scratch.generation = channel.generation
     let methods = device.chip.copyMethods
     let launchDwords = max(methods.copyDwords, methods.clearDwords)
-    let runs = scratch.plan.runs
     try kernel.failures.check(.copySubmit)
-    let fence = try await channel.withFence(dwords: runs.count * launchDwords) { writer in
+    return try await channel.withFence(dwords: runs.count * launchDwords) { writer in
       for run in runs {
         if let source = run.source {
           methods.copyPages(&writer, from: source, to: run.destination, pages: run.pages)
@@ -34,8 +64,6 @@ extension Dmem {
         }
       }
     }.fence
-    counters.launches += UInt64(runs.count)
-    return fence
   }
 
   /// Waits until the copies before `fence` are complete; the reason when they aren't.
@@ -44,6 +72,14 @@ extension Dmem {
   /// used for something else, so the channel is stopped before this returns: no byte moves
   /// afterwards (checks.md A2, bugs.md L04).
   func waitForCopies(_ fence: NouveauFence, _ scratch: MigrationScratch) async -> KernelError? {
+    let error = await stopUnlessComplete(fence, scratch)
+    await endLease(scratch)
+    return error
+  }
+
+  private func stopUnlessComplete(_ fence: NouveauFence, _ scratch: MigrationScratch) async
+    -> KernelError?
+  {
     do throws(KernelError) {
       try await fence.wait()
       return nil

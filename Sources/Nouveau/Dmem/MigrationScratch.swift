@@ -11,6 +11,8 @@ final class MigrationScratch {
   var plan = CopyPlan()
   /// The life of the copy channel that the plan was submitted to.
   var generation = 0
+  /// Pages of the host that stand in the copy channel's window until the copies are complete.
+  var lease: CopyWindow.Lease?
   /// What this migration has mapped for the device and not yet unmapped.
   private(set) var mapped: [(address: DMAAddress, pages: Int, direction: DMADirection)] = []
 
@@ -33,6 +35,7 @@ final class MigrationScratch {
   }
 
   func reset() {
+    invariant(lease == nil, "a migration ends with pages in the copy window")
     invariant(mapped.isEmpty, "a migration ends with \(mapped.count) pages still mapped")
     plan.removeAll()
   }

@@ -17,6 +17,10 @@ package final class Channel {
   package let isPrivileged: Bool
   package let space: GPUAddressSpace
   let instance: InstanceObject
+  /// Where engines that keep a channel's state themselves save it.
+  private let contexts: [EngineContext]
+  /// For a copy class without physical addresses; set for the channel that moves memory.
+  var copyWindow: CopyWindow?
   let fenceWait: FenceWaitMode
   let ring: PushRing
   package let lock: SleepingLock
@@ -61,6 +65,15 @@ package final class Channel {
       let made = try await PushRing(device, space, bar1, options)
       teardown.push("ring") { await made.destroy() }
       ring = made
+      var contexts: [EngineContext] = []
+      for engine in runlist.engines {
+        guard let layout = device.chip.contextLayout(of: engine) else { continue }
+        let context = try await EngineContext(
+          space, bytes: layout.byteCount, block, pointer: layout.pointer)
+        teardown.push("engine context") { await context.destroy() }
+        contexts.append(context)
+      }
+      self.contexts = contexts
       fences = try await FenceContext(device, storage, fifo, id: id, name: name, space: space)
     } catch {
       await teardown.run()
@@ -83,6 +96,7 @@ package final class Channel {
     ring.reset()
     fifo.userd.clear(id)
     writeRAMFC()
+    for context in contexts { context.clear() }
     bind()
     do throws(KernelError) {
       try await runlist.insert(self)
@@ -240,6 +254,7 @@ package final class Channel {
     await stop()
     await fences.destroy()
     await ring.destroy()
+    for context in contexts { await context.destroy() }
     fifo.memory.free(instance)
     fifo.unregister(self)
   }

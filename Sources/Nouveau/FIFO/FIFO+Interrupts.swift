@@ -222,5 +222,3 @@ extension FIFO {
     return true
   }
 }
-
-private func hex(_ value: UInt32) -> String { "0x" + String(value, radix: 16) }

@@ -21,6 +21,9 @@ package final class FIFO {
   /// Rewrites the binding of BAR1 after a fault of its own.
   var resetBAR1: (() -> Void)?
 
+  /// Sets an engine up again that was reset.
+  var reinitialize: ((TopologyEntry) async -> Void)?
+
   /// Everything but CHANNEL_INTR, which is on while somebody waits.
   ///
   /// SOURCE: nvkm/engine/fifo/gk104.c, gk104_fifo_init.

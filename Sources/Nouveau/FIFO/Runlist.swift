@@ -80,7 +80,7 @@ package final class Runlist {
     requestPreempt(channel)
     if !(await waitForPreempt(channel)) {
       // An engine that doesn't let go is reset, and then lets go.
-      resetEngines { $0 == channel.id }
+      await resetEngines { $0 == channel.id }
       requestPreempt(channel)
       _ = await waitForPreempt(channel)
     }
@@ -200,7 +200,7 @@ package final class Runlist {
       channel.fail(.EIO)
     }
     channels.removeAll { $0.recovery == .running }
-    resetEngines { id in flagged.contains { $0.id == id } }
+    await resetEngines { id in flagged.contains { $0.id == id } }
     _ = await commit()
     // SOURCE: gk104_runl_fault_clear: what the host blocked by itself at the fault.
     registers.write(NV_PFIFO.ERROR_SCHED_DISABLE, 1 << id)
@@ -211,18 +211,15 @@ package final class Runlist {
 
   /// Resets each engine that is on a group for which `isFlagged` holds.
   ///
-  /// Kernel: nvkm_engine_reset, nvkm_mc_reset, gk104_engn_cxid (core/engine.c, mc/base.c, gk104.c)
-  func resetEngines(_ isFlagged: (UInt32) -> Bool) {
+  /// Kernel: nvkm_engine_reset, gk104_engn_cxid (core/engine.c, gk104.c)
+  func resetEngines(_ isFlagged: (UInt32) -> Bool) async {
     for engine in engines {
       guard let group = EngineStatus(registers, engine.engine)?.group, isFlagged(group),
         engine.reset < 32
       else { continue }
       fifo.device.log.error("fifo", "engine \(engine.engine) reset")
-      let bit: UInt32 = 1 << engine.reset
-      registers.modify(NV_PMC.ENABLE, bit, 0)
-      _ = registers.read(NV_PMC.ENABLE)
-      registers.modify(NV_PMC.ENABLE, bit, bit)
-      _ = registers.read(NV_PMC.ENABLE)
+      fifo.device.resetUnit(1 << engine.reset)
+      await fifo.reinitialize?(engine)
     }
   }
 }

@@ -81,9 +81,11 @@ extension Channel {
   /// Kernel: nve0_bo_move_init (nouveau_boa0b5.c)
   func bindObject() async throws(KernelError) {
     let copy = device.chip.copyMethods
+    let engine = runlist.engines.first { $0.type == NV_PTOP.DEVICE_INFO_TYPE_ENUM_LCE }
+    let classID = engine.map { device.chip.copyClass(of: $0) } ?? copy.classID
     var writer = try await reserve(2)
     writer.method(
-      copy.subchannel, ClassC06F.SET_OBJECT, ClassC06F.SET_OBJECT_NVCLASS.make32(copy.classID))
+      copy.subchannel, ClassC06F.SET_OBJECT, ClassC06F.SET_OBJECT_NVCLASS.make32(classID))
     kick(writer)
   }
 }
