@@ -12,6 +12,9 @@ public struct GPUConfiguration: Sendable {
   public var cost: GPUCostModel
   /// How the failures of `gpu.*` behave when they strike.
   public var faults: GPUFaultModel
+  /// Off, copy engines do everything but move bytes. For measuring what all the rest costs, and for
+  /// nothing else: pages then arrive with whatever their new place held.
+  public var movesBytes = true
 
   public init(
     chip: any ChipProfile = GP100(), vramBytes: UInt64 = 16 << 30, bar1Bytes: UInt64 = 256 << 20,

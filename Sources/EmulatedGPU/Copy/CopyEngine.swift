@@ -120,7 +120,7 @@ final class CopyEngine {
     state = .running
     isAbandoned = false
     if board.kernel.mode == .realTime, !job.isEmpty {
-      let work = job
+      let work = board.configuration.movesBytes ? job : CopyJob()
       board.kernel.perform(cost: 0, then: agent) { work.run() }
     } else {
       timer = agent.kick(after: duration)
@@ -175,7 +175,7 @@ final class CopyEngine {
     if board.kernel.mode == .simulated {
       // A page that was unmapped while the copy was under way is not touched: the bus refuses it.
       if usesSystem, fault == nil, unmapsAtStart != board.unmapCount { resolve(launch) }
-      job.run()
+      if board.configuration.movesBytes { job.run() }
     }
     board.kernel.trace.span(
       .copy, since: startedAt, UInt64(launch.channel.id), bytes, launch.state.source.address,

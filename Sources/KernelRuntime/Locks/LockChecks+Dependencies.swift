@@ -18,7 +18,7 @@ extension LockChecks {
   }
 
   private func touch(_ node: Int, _ task: KernelTask, _ action: String) {
-    for held in task.locks {
+    for held in task.locks where !knewBefore(held, node) {
       learn(graph.node(lockClass(of: held)), node, task, "\(task.name) \(action)")
     }
     if task.signallingDepth > 0 {

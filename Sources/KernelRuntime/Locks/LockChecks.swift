@@ -40,7 +40,9 @@ public final class LockChecks {
   private var classes: [LockClass] = []
   /// By place, one bit for each place whose locks are known to be taken under it: what has been
   /// learned once costs a test of one bit.
-  private var known: [UInt64] = []
+  private var known = InlineArray<64, UInt64>(repeating: 0)
+  /// By place, one bit for each node that is no lock and is known to be waited for under it.
+  private var knownNodes = InlineArray<64, UInt64>(repeating: 0)
   lazy var graph = DependencyGraph.initial
   /// Which lock was taken while which other was held, by class, with who was first seen to.
   public var observedOrder: [(from: String, to: String, witness: String)] { graph.lockEdges }
@@ -59,7 +61,6 @@ public final class LockChecks {
       invariant(
         classes.count < DependencyGraph.Node.limit, "more classes of locks than can be checked")
       classes.append(lockClass)
-      known.append(0)
     }
     return HeldLock(
       instance: takeInstance(), place: existing ?? classes.count - 1, rank: lockClass.rank,
@@ -72,6 +73,14 @@ public final class LockChecks {
   @inline(__always)
   func isKnown(_ held: HeldLock, _ lock: HeldLock) -> Bool {
     held.place == lock.place || known[held.place] >> UInt64(lock.place) & 1 != 0
+  }
+
+  /// Whether it is known that `node` is waited for under `held`; it is from now on.
+  @inline(__always)
+  func knewBefore(_ held: HeldLock, _ node: Int) -> Bool {
+    let bit: UInt64 = 1 << UInt64(node)
+    defer { knownNodes[held.place] |= bit }
+    return knownNodes[held.place] & bit != 0
   }
 
   func note(_ held: HeldLock, _ lock: HeldLock) { known[held.place] |= 1 << UInt64(lock.place) }

@@ -8,47 +8,42 @@ extension FIFO {
   func handleInterrupt() {
     typealias P = NV_PFIFO
     let registers = device.registers
-    var status = registers.read(P.INTR_0) & enabledInterrupts
-    func take(_ field: BitField) -> Bool {
-      let bit = field.make32(1)
-      defer { status &= ~bit }
-      return status & bit != 0
-    }
+    var status = InterruptBits(raw: registers.read(P.INTR_0) & enabledInterrupts)
     func acknowledge(_ field: BitField) { registers.write(P.INTR_0, field.make32(1)) }
 
     // Errors before completions: a fence behind failed work must find its channel killed.
-    if take(P.INTR_0_MMU_FAULT) { handleMMUFaults() }
-    if take(P.INTR_0_PBDMA_INTR) { handlePBDMAs() }
-    if take(P.INTR_0_SCHED_ERROR) {
+    if status.take(P.INTR_0_MMU_FAULT) { handleMMUFaults() }
+    if status.take(P.INTR_0_PBDMA_INTR) { handlePBDMAs() }
+    if status.take(P.INTR_0_SCHED_ERROR) {
       handleSchedulingError()
       acknowledge(P.INTR_0_SCHED_ERROR)
     }
-    if take(P.INTR_0_BIND_ERROR) {
+    if status.take(P.INTR_0_BIND_ERROR) {
       device.log.error("fifo", "BIND_ERROR \(registers.read(P.BIND_ERROR) & 0xff)")
       acknowledge(P.INTR_0_BIND_ERROR)
     }
-    if take(P.INTR_0_CHSW_ERROR) {
+    if status.take(P.INTR_0_CHSW_ERROR) {
       let code = registers.read(P.CHSW_ERROR)
       device.log.error("fifo", "CHSW_ERROR \(code)")
       registers.write(P.CHSW_ERROR, code)
       acknowledge(P.INTR_0_CHSW_ERROR)
     }
-    for (field, name) in Self.loggedOnly where take(field) {
+    for (field, name) in Self.loggedOnly where status.take(field) {
       device.log.error("fifo", name)
       acknowledge(field)
     }
-    if take(P.INTR_0_RUNLIST_EVENT) {
+    if status.take(P.INTR_0_RUNLIST_EVENT) {
       registers.write(P.INTR_RUNLIST, registers.read(P.INTR_RUNLIST))
     }
-    if take(P.INTR_0_CHANNEL_INTR) {
+    if status.take(P.INTR_0_CHANNEL_INTR) {
       acknowledge(P.INTR_0_CHANNEL_INTR)
       handleNonStall()
     }
-    guard status != 0 else { return }
-    device.log.error("fifo", "INTR 0x\(String(status, radix: 16))")
-    enabledInterrupts &= ~status
+    guard status.raw != 0 else { return }
+    device.log.error("fifo", "INTR 0x\(String(status.raw, radix: 16))")
+    enabledInterrupts &= ~status.raw
     registers.write(P.INTR_EN_0, enabledInterrupts)
-    registers.write(P.INTR_0, status)
+    registers.write(P.INTR_0, status.raw)
   }
 
   private static let loggedOnly: [(BitField, String)] = [
@@ -220,5 +215,17 @@ extension FIFO {
     }
     device.registers.modify(P.TRIGGER_MMU_FAULT(engine.engine), enable, 0)
     return true
+  }
+}
+
+/// Pending bits that are dealt with one by one.
+private struct InterruptBits {
+  var raw: UInt32
+
+  @inline(__always)
+  mutating func take(_ field: BitField) -> Bool {
+    let bit = UInt32(truncatingIfNeeded: field.mask)
+    defer { raw &= ~bit }
+    return raw & bit != 0
   }
 }

@@ -63,8 +63,7 @@ extension GPUAddressSpace {
   /// Kernel: nvkm_vmm_unmap_locked (nvkm/subdev/mmu/vmm.c)
   package func unmap(_ address: GPUVirtualAddress, bytes: UInt64) async {
     await lock.lock()
-    clear(address, bytes)
-    await prune(address, bytes)
+    if clear(address, bytes) { await prune(address, bytes) } else { await invalidate() }
     lock.unlock()
   }
 
@@ -141,24 +140,31 @@ extension GPUAddressSpace {
     return directory.child(2 * TableLevel.pd0.slot(address) + (shift == 12 ? 1 : 0))
   }
 
-  /// Clears every entry of the range. A larger page that the range covers in part goes whole.
-  func clear(_ address: GPUVirtualAddress, _ bytes: UInt64) {
+  /// Clears every entry of the range. A larger page that the range covers in part goes whole. True
+  /// when a table holds nothing now.
+  private func clear(_ address: GPUVirtualAddress, _ bytes: UInt64) -> Bool {
+    var hasEmptied = false
     let end = address.rawValue + bytes
     var at = address.rawValue
     while at < end {
       let next = min((at | 0x1f_ffff) + 1, end)
       if let directory = directory(for: GPUVirtualAddress(at)) {
         let slot = TableLevel.pd0.slot(GPUVirtualAddress(at))
-        if directory.isLive(slot) { directory.write(.none, slot) }
-        for table in [directory.child(2 * slot), directory.child(2 * slot + 1)] {
-          guard let table else { continue }
+        if directory.isLive(slot) {
+          directory.write(.none, slot)
+          if directory.isEmpty { hasEmptied = true }
+        }
+        for key in (2 * slot)...(2 * slot + 1) {
+          guard let table = directory.child(key) else { continue }
           let first = table.level.slot(GPUVirtualAddress(at))
           let last = table.level.slot(GPUVirtualAddress(next - 1))
           table.clear(first..<(last + 1))
+          if table.isEmpty { hasEmptied = true }
         }
       }
       at = next
     }
+    return hasEmptied
   }
 
   /// Unlinks the tables of the range that hold nothing, invalidates, and gives their memory back.
