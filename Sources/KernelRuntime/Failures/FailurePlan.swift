@@ -67,6 +67,9 @@ public final class FailurePlan {
     armed = rules.reduce(0) { $0 | 1 << UInt64($1.point.slot) }
   }
 
+  /// From here on no passage fails; the rules stay, so that their strikes can be read.
+  public func silence() { armed = 0 }
+
   /// How often `point` was passed.
   public func passages(of point: InjectionPoint) -> UInt64 { passages[point.slot] }
 
@@ -107,14 +110,26 @@ public final class FailurePlan {
   }
 
   private func strike(_ point: InjectionPoint) -> Rule? {
-    for index in rules.indices where rules[index].point == point {
-      let rule = rules[index]
-      guard rule.when.covers(passages[point.slot] - rule.base) else { continue }
-      rules[index].strikes += 1
-      if firstStrike == nil { firstStrike = passages }
-      observer?(point, rule.error)
-      return rule
+    // Pinned rules stand at the end and come first: where a flow fails the same passage itself,
+    // whoever asked for the failure must see it strike.
+    for index in rules.indices.reversed() where rules[index].point == point && rules[index].isPinned
+    {
+      if let struck = strike(index) { return struck }
+    }
+    for index in rules.indices where rules[index].point == point && !rules[index].isPinned {
+      if let struck = strike(index) { return struck }
     }
     return nil
+  }
+
+  /// Strikes with the rule at `index` when it covers this passage.
+  private func strike(_ index: Int) -> Rule? {
+    let rule = rules[index]
+    let passage = passages[rule.point.slot]
+    guard rule.when.covers(passage - rule.base) else { return nil }
+    rules[index].strikes += 1
+    if firstStrike == nil { firstStrike = passages }
+    observer?(rule.point, rule.error)
+    return rule
   }
 }
