@@ -29,7 +29,7 @@ public final class Machine {
       let ramBytes = Int(exactly: configuration.ramBytes)
     else { throw .EINVAL }
     self.configuration = configuration
-    let trace = Trace(isOn: configuration.isTracing)
+    let trace = configuration.trace ?? Trace(isOn: configuration.isTracing)
     kernel = Kernel(
       mode: configuration.mode, choices: configuration.choices, failures: configuration.failures,
       trace: trace)

@@ -21,6 +21,8 @@ public struct MachineConfiguration {
   public var choices: any Choices = FIFOChoices()
   /// Keeps the trace.
   public var isTracing = false
+  /// A trace of the caller's, with its own observer; nil for a fresh one as ``isTracing`` says.
+  public var trace: Trace?
   /// Bounds the steps of one run; nil for the kernel's own bound.
   public var stepLimit: UInt64?
   /// Failures that are armed before the machine boots.

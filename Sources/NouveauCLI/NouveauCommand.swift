@@ -14,8 +14,15 @@ struct NouveauCommand: ParsableCommand {
       EXAMPLES
         nouveau demo                        A narrated run on real bytes.
         nouveau run docs/scenarios/*.yaml   Scenario files: does all hold?
+        nouveau sweep docs/scenarios/fault-around.yaml
+                                            Every single failure: is it survived?
+        nouveau explore docs/scenarios/m20-hot-page.yaml
+                                            Many orders: does all hold in each?
         nouveau bench                       Figures, with raw memcpy beside.
         nouveau schema                      Every key of scenario files.
       """,
-    subcommands: [DemoCommand.self, RunCommand.self, BenchCommand.self, SchemaCommand.self])
+    subcommands: [
+      DemoCommand.self, RunCommand.self, SweepCommand.self, ExploreCommand.self,
+      ReplayCommand.self, MergeCommand.self, BenchCommand.self, SchemaCommand.self,
+    ])
 }

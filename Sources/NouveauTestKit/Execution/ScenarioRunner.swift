@@ -57,7 +57,7 @@ public struct ScenarioRunner {
       duration: session?.target.kernel.now ?? 0)
   }
 
-  private static func needsTrace(_ steps: [Step]) -> Bool {
+  static func needsTrace(_ steps: [Step]) -> Bool {
     steps.contains { step in
       switch step.action {
       case .expect(let expectation): expectation.trace != nil || expectation.fences != nil

@@ -54,12 +54,17 @@ final class ShadowCopy {
     }
   }
 
+  /// Of the mapping.
+  let byteCount: Int
   private let base: MappedMemory
   private var alternatives: [Alternative] = []
   private var writes: [Write] = []
   private var reads: [Read] = []
 
-  init(byteCount: Int) throws(KernelError) { base = try MappedMemory(count: byteCount) }
+  init(byteCount: Int) throws(KernelError) {
+    self.byteCount = byteCount
+    base = try MappedMemory(count: byteCount)
+  }
 
   func beginWrite(_ range: Range<Int>, _ bytes: [UInt8]) -> Write {
     let write = Write(range, bytes)

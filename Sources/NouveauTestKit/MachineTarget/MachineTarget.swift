@@ -36,6 +36,7 @@ public final class MachineTarget {
     configuration.mode = plan.isRealTime ? .realTime : .simulated
     configuration.choices = request.makeChoices()
     configuration.isTracing = request.isTracing
+    configuration.trace = request.trace
     if let failures = request.failures { configuration.failures = failures }
     configuration.policy = DmemPolicy(
       faultAround: try policy(plan.policy),

@@ -97,6 +97,11 @@ public final class FlowRun {
     returned.append(ReturnedError(task: task, error: error))
   }
 
+  /// Says what a step of a scenario came back with.
+  func returned(_ step: String, _ outcome: StepOutcome) {
+    returned.append(ReturnedError(task: step, outcome: outcome))
+  }
+
   /// Says why the world stopped before its end.
   public func note(_ failure: RunFailure) {
     offences.append(contentsOf: Self.diagnose(failure, canSignal: fenceSignaller))

@@ -20,8 +20,25 @@ public struct Offence: Hashable, Sendable, CustomStringConvertible, Codable {
 public struct ReturnedError: Hashable, Sendable, CustomStringConvertible {
   public let task: String
   public let error: KernelError?
+  /// The error's name, or that of a signal; nil for success.
+  public let name: String?
 
-  public var description: String { "\(task): \(error?.name ?? "ok")" }
+  init(task: String, error: KernelError?) {
+    self.task = task
+    self.error = error
+    name = error?.name
+  }
+
+  init(task: String, outcome: StepOutcome) {
+    self.task = task
+    switch outcome {
+    case .error(let error): self.error = error
+    case .success, .signal, .outOfMemory: error = nil
+    }
+    name = outcome == .success ? nil : outcome.name
+  }
+
+  public var description: String { "\(task): \(name ?? "ok")" }
 }
 
 /// A point of interest that a run reached, and how often.
@@ -63,7 +80,7 @@ public struct Outcome: Sendable {
   public var returnedText: String {
     var names: [String] = []
     for item in returned {
-      if let error = item.error, !names.contains(error.name) { names.append(error.name) }
+      if let name = item.name, !names.contains(name) { names.append(name) }
     }
     return names.isEmpty ? "ok" : names.joined(separator: ",")
   }

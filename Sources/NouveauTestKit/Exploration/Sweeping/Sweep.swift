@@ -29,6 +29,9 @@ public struct Sweep: Sendable {
   public var shard = Shard.whole
   public var stepLimit: UInt64 = 200_000
 
+  /// Told before each failure, so that a trap can be traced back to it.
+  public var announce: (@Sendable (_ injections: [Injection]) -> Void)?
+
   public init() {}
 
   /// Carries the sweep out.
@@ -107,6 +110,7 @@ public struct Sweep: Sendable {
   private func run(
     _ injections: [Injection], _ flow: any Flow, _ runner: FlowRunner
   ) -> (SweepRow, Outcome) {
+    announce?(injections)
     let outcome = runner.replay(
       Schedule(seed: seed), injections: injections, isStrict: false)
     var offences = outcome.offences

@@ -1,0 +1,71 @@
+import ArgumentParser
+import NouveauTestKit
+
+/// `nouveau sweep`: every failure of a scenario.
+struct SweepCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "sweep",
+    abstract: "Fails every injection point that a scenario passes, one passage at a time.",
+    discussion: """
+      Runs each scenario once to count the injection points that it passes. Then
+      the 1st, 2nd, ... passage of each fails, with each error that the point can
+      give. After each failure steps may return errors; bytes must equal the shadow
+      copy, nothing may hang, and the audit of the machine must hold. The table
+      says point, n, error, what the flow returned, audit. A failure that never
+      struck makes its run invalid, not passed.
+      Exit status: 0 when all is clean; 1 when not, with one token and the command
+      that repeats the run; 2 when a file is bad.
+
+      EXAMPLES
+        nouveau sweep docs/scenarios/k06-copy-back-with-failures.yaml
+        nouveau sweep docs/scenarios/*.yaml --junit sweep.xml
+        nouveau sweep docs/scenarios/fault-around.yaml --from-then-on --pairs
+        nouveau sweep docs/scenarios/*.yaml --shard 2/4 --json > part-2.json
+      """)
+
+  @OptionGroup var options: FlowOptions
+
+  @Flag(help: "After each failure, fail each later passage as well, one at a time.")
+  var pairs = false
+
+  @Flag(help: "Besides single passages, let all later passages of the point fail as well.")
+  var fromThenOn = false
+
+  @Option(help: "Passages of one point that fail one by one; of more, so many spread evenly.")
+  var passages: UInt64?
+
+  @Option(help: "Only this injection point; may be given again.")
+  var point: [String] = []
+
+  @Option(help: "Seed of draws in the model.")
+  var seed: UInt64 = 0
+
+  func run() throws {
+    let flows = try options.load()
+    var sweep = Sweep()
+    sweep.persistence = fromThenOn ? [.once, .fromThenOn] : [.once]
+    sweep.pairs = pairs
+    sweep.seed = seed
+    sweep.shard = options.shard
+    if !point.isEmpty { sweep.points = point }
+    if let passages { sweep.passageLimit = passages }
+    var results: [CheckResult] = []
+    for (index, flow) in flows.enumerated() {
+      let head = "[\(index + 1)/\(flows.count)] \(flow.name)"
+      Terminal.progress(head)
+      sweep.announce = { injections in
+        Terminal.progress("\(head): \(injections.map(\.description).joined(separator: " + "))")
+      }
+      let report = sweep.run(flow)
+      results += CheckResult.results(report, command: flow.replayCommand)
+      Terminal.progress("")
+      if options.forms.json { continue }
+      Terminal.print("\(flow.name)\n\(report.table)\(report.summary)\n")
+      if let problem = report.firstProblem {
+        Terminal.print("  token:  \(problem.token)\n")
+        Terminal.print("  repeat: \(flow.replayCommand(problem.token))\n")
+      }
+    }
+    try options.forms.finish(ResultSet(results, shard: options.shard))
+  }
+}
