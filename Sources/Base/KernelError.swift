@@ -1,7 +1,8 @@
 /// An errno value under the kernel's own names.
 ///
 /// One error type serves every kernel-facing function, so that typed throws compose
-/// (`throws(KernelError)`). The number is positive, as in `errno(3)`; the kernel returns it negated.
+/// (`throws(KernelError)`). The number is positive, as in `errno(3)`; the kernel returns it
+/// negated.
 @frozen
 public struct KernelError: Error, Hashable, Sendable {
   /// The positive errno number, as Linux numbers it on x86-64.

@@ -19,7 +19,8 @@ public struct SplitMix64: RandomNumberGenerator, Sendable, Hashable {
   /// A number in `0..<bound`, with a bias below bound / 2^64; `bound` is at least 1.
   public mutating func below(_ bound: Int) -> Int {
     invariant(bound > 0, "a draw needs at least one outcome, got \(bound)")
-    // The high half of a product, so that the draw doesn't depend on the standard library's version.
+    // The high half of a product, so that the draw doesn't depend on the standard library's
+    // version.
     return Int(next().multipliedFullWidth(by: UInt64(bound)).high)
   }
 

@@ -14,8 +14,8 @@ public protocol RegisterWindow: AnyObject {
   func read32(at offset: UInt32) -> UInt32
   /// Writes the register at `offset`; dropped when the device is gone.
   func write32(_ value: UInt32, at offset: UInt32)
-  /// Writes `value` to `count` dwords from `offset` on (`memset_io`). A window onto memory may do it
-  /// at once; elsewhere it is `count` writes.
+  /// Writes `value` to `count` dwords from `offset` on (`memset_io`). A window onto memory may do
+  /// it at once; elsewhere it is `count` writes.
   func fill32(_ value: UInt32, at offset: UInt32, count: Int)
   /// Writes `first`, `first + step`, … as `count` 64-bit words from `offset` on, what page-table
   /// entries of pages in a row are. A window onto memory may do it at once; elsewhere it is two

@@ -5,8 +5,8 @@ import NVHardware
 
 /// A GPU that exists in memory: a PCI function with registers, VRAM, channels and copy engines.
 ///
-/// A driver reaches it through the seam (``PCIDevice``) only. Whoever builds a machine around it can
-/// also look inside, break it, and run accesses as a kernel on the GPU would make them.
+/// A driver reaches it through the seam (``PCIDevice``) only. Whoever builds a machine around it
+/// can also look inside, break it, and run accesses as a kernel on the GPU would make them.
 public final class EmulatedGPU: PCIDevice {
   let board: Board
   let mmu: MMU

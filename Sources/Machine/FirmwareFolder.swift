@@ -3,7 +3,8 @@ import Foundation
 
 /// A folder with firmware images, where `request_firmware` looks; several are searched in order.
 ///
-/// Kernel: fw_path (drivers/base/firmware_loader/main.c): /lib/firmware/updates before /lib/firmware
+/// Kernel: fw_path (drivers/base/firmware_loader/main.c): /lib/firmware/updates before
+/// /lib/firmware
 public final class FirmwareFolder: FirmwareStore {
   /// Searched in this order.
   public let folders: [String]

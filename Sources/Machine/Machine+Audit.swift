@@ -8,9 +8,10 @@ import Nouveau
 extension Machine {
   /// Checks the whole machine between two runs: one line for each offence, empty when all holds.
   ///
-  /// Page tables, counts, free lists and the LRU; page locks and migration entries that stay; chunks
-  /// and their pages; the GPU's page tables against the CPU's; DMA mappings, each unmapped once;
-  /// locks taken against their order or kept; what the device refused or was asked without having.
+  /// Page tables, counts, free lists and the LRU; page locks and migration entries that stay;
+  /// chunks and their pages; the GPU's page tables against the CPU's; DMA mappings, each unmapped
+  /// once; locks taken against their order or kept; what the device refused or was asked without
+  /// having.
   ///
   /// - Parameter heldPages: pages that the caller holds by references of its own, such as pins.
   public func audit(heldPages: Int = 0) -> [String] {

@@ -3,8 +3,8 @@ import EmulatedGPU
 public import LinuxMM
 public import Nouveau
 
-/// A process of the modelled machine: an address space for the CPU's tasks and, while the driver is bound, a context on the
-/// GPU that uses the same addresses.
+/// A process of the modelled machine: an address space for the CPU's tasks and, while the driver is
+/// bound, a context on the GPU that uses the same addresses.
 public final class UserProcess {
   public let name: String
   /// The CPU's side: map, load, store, pin.

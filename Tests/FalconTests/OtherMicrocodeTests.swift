@@ -2,9 +2,9 @@ import Testing
 
 @testable import Falcon
 
-/// Microcode in another style than ours: it acknowledges interrupts after the work, keeps no context,
-/// takes methods by polling the FIFO until it is empty, and programs the copy unit from raw methods
-/// whose number is the register's.
+/// Microcode in another style than ours: it acknowledges interrupts after the work, keeps no
+/// context, takes methods by polling the FIFO until it is empty, and programs the copy unit from
+/// raw methods whose number is the register's.
 private let otherStyle = """
   .section code
   start:

@@ -34,8 +34,8 @@ import Testing
     #expect(throws: KernelError.EINVAL) { _ = try AlignedBlockPolicy(pages: pages) }
   }
 
-  /// Each way in which bringing a page back can fail leaves it on the device with its bytes; without
-  /// the failure the next access gets them (bugs.md N06, L01; checks.md A3, A4).
+  /// Each way in which bringing a page back can fail leaves it on the device with its bytes;
+  /// without the failure the next access gets them (bugs.md N06, L01; checks.md A3, A4).
   @Test(arguments: [
     (InjectionPoint.dmaMap, KernelError.EIO), (.ringSpace, .EBUSY), (.fenceAlloc, .ENOMEM),
     (.fenceEmit, .ENODEV), (.copySubmit, .EIO),

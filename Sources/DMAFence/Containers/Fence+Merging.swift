@@ -3,11 +3,12 @@ import KernelRuntime
 extension Fence {
   /// One fence that is signalled when all of `fences` are (`dma_fence_unwrap_merge`).
   ///
-  /// Containers are opened, signalled fences dropped, and of each context only the latest kept. What
-  /// is left is that one fence, an array, or, for nothing pending, a signalled stub with the latest
-  /// time of all. Costs a sort.
+  /// Containers are opened, signalled fences dropped, and of each context only the latest kept.
+  /// What is left is that one fence, an array, or, for nothing pending, a signalled stub with the
+  /// latest time of all. Costs a sort.
   ///
-  /// QUIRK(nouveau): as in the kernel, the error of a fence that was signalled before is not passed on.
+  /// QUIRK(nouveau): as in the kernel, the error of a fence that was signalled before is not passed
+  /// on.
   public static func merge(_ fences: [Fence], in contexts: FenceContexts) -> Fence {
     var pending: [(context: UInt64, fence: Fence)] = []
     pending.reserveCapacity(fences.count)

@@ -5,7 +5,8 @@ import KernelRuntime
 /// and every earlier point's.
 ///
 /// Links hold each other backwards. A link whose fence is signalled is passed over and let go when
-/// somebody walks by, and in sweeps of the whole history, so that memory is bounded by what is pending.
+/// somebody walks by, and in sweeps of the whole history, so that memory is bounded by what is
+/// pending.
 public final class FenceChain: Fence {
   /// The point's own fence.
   public let contained: Fence

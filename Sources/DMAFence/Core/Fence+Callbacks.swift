@@ -1,8 +1,9 @@
 extension Fence {
-  /// Runs `body` when the fence is signalled (`dma_fence_add_callback`), with the fence's lock held.
+  /// Runs `body` when the fence is signalled (`dma_fence_add_callback`), with the fence's lock
+  /// held.
   ///
-  /// Nil, and `body` not run, when it is signalled already (-ENOENT): the caller then does itself what
-  /// the callback would have done. The caller keeps the fence.
+  /// Nil, and `body` not run, when it is signalled already (-ENOENT): the caller then does itself
+  /// what the callback would have done. The caller keeps the fence.
   @discardableResult
   public final func addCallback(_ body: @escaping (Fence) -> Void) -> FenceCallback? {
     if isSignaledFlag { return nil }

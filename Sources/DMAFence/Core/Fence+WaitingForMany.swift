@@ -3,7 +3,8 @@ import KernelRuntime
 
 /// How a wait for several fences ended.
 public enum FencesWait: Hashable, Sendable {
-  /// The wait's condition holds. `first` is the index of the first signalled fence of a wait for any.
+  /// The wait's condition holds. `first` is the index of the first signalled fence of a wait for
+  /// any.
   case signaled(first: Int, remaining: UInt64)
   /// The limit passed first.
   case timedOut
@@ -12,8 +13,8 @@ public enum FencesWait: Hashable, Sendable {
 }
 
 extension Fence {
-  /// Sleeps until one of `fences` is signalled (`dma_fence_wait_any_timeout`); throws `EINVAL` for no
-  /// fences, and `ERESTARTSYS` when a signal comes to an interruptible wait.
+  /// Sleeps until one of `fences` is signalled (`dma_fence_wait_any_timeout`); throws `EINVAL` for
+  /// no fences, and `ERESTARTSYS` when a signal comes to an interruptible wait.
   public static func waitAny(
     _ fences: [Fence], timeout: UInt64 = .max, isInterruptible: Bool = false
   ) async throws(KernelError) -> FencesWait {

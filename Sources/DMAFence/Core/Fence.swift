@@ -6,8 +6,8 @@ public import KernelRuntime
 /// A fence goes from pending to signalled once and never back. It carries an error if the work
 /// failed, set before it is signalled. Its number orders it within its context.
 ///
-/// LOCKING: callbacks run with the fence's lock held, as in the kernel: they don't sleep, and must not
-/// signal the fence again. What takes other locks is handed on with `irq_work`.
+/// LOCKING: callbacks run with the fence's lock held, as in the kernel: they don't sleep, and must
+/// not signal the fence again. What takes other locks is handed on with `irq_work`.
 public class Fence {
   unowned let kernel: Kernel
   private let lifetime: KernelLifetime
@@ -101,7 +101,8 @@ public class Fence {
     return false
   }
 
-  /// As ``isSignaled``, for a caller that holds the context's lock (`dma_fence_is_signaled_locked`).
+  /// As ``isSignaled``, for a caller that holds the context's lock
+  /// (`dma_fence_is_signaled_locked`).
   public final var isSignaledLocked: Bool {
     if isSignaledFlag { return true }
     return askWhetherSignaled() && (signalLocked() || isSignaledFlag)
@@ -144,8 +145,8 @@ public class Fence {
     return Fence.isLater(seqno, than: other.seqno, is64Bit: is64Bit)
   }
 
-  /// Compares two numbers of one timeline (`__dma_fence_is_later`). A 32-bit number is later when it
-  /// is ahead by less than half the range, so the order survives the wrap.
+  /// Compares two numbers of one timeline (`__dma_fence_is_later`). A 32-bit number is later when
+  /// it is ahead by less than half the range, so the order survives the wrap.
   @inlinable
   public static func isLater(_ a: UInt64, than b: UInt64, is64Bit: Bool) -> Bool {
     if is64Bit { return a > b }
@@ -161,8 +162,8 @@ public class Fence {
 
   // MARK: signalling
 
-  /// Marks the work done and runs the callbacks (`dma_fence_signal`); false when it was done already
-  /// (-EINVAL).
+  /// Marks the work done and runs the callbacks (`dma_fence_signal`); false when it was done
+  /// already (-EINVAL).
   @discardableResult
   public final func signal() -> Bool {
     guard !isSignaledFlag else {

@@ -2,7 +2,8 @@ public import KernelRuntime
 
 /// The numbers of fence contexts of one machine (`dma_fence_context_alloc`).
 ///
-/// A context is a timeline: its fences are ordered by sequence number. Numbers are never used twice.
+/// A context is a timeline: its fences are ordered by sequence number. Numbers are never used
+/// twice.
 public final class FenceContexts {
   let kernel: Kernel
   /// 0 is the context of stub fences.

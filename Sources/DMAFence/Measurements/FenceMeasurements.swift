@@ -71,8 +71,8 @@ package enum FenceMeasurements {
     return woken
   }
 
-  /// Adds `points` points to one timeline with `window` of them open; links must stay bounded by the
-  /// window.
+  /// Adds `points` points to one timeline with `window` of them open; links must stay bounded by
+  /// the window.
   package static func longTimeline(points: Int, window: Int) -> Timeline {
     let kernel = Kernel()
     let contexts = FenceContexts(kernel)

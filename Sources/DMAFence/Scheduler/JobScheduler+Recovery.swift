@@ -3,8 +3,8 @@ import KernelRuntime
 
 // What a driver's timeout handler calls, in this order: stop, (reset the device), resubmit, start.
 extension JobScheduler {
-  /// Stops feeding the hardware and lets go of its fences (`drm_sched_stop`). Jobs that are done after
-  /// all are freed; the others stay for ``resubmit()``. `bad` is the job that timed out.
+  /// Stops feeding the hardware and lets go of its fences (`drm_sched_stop`). Jobs that are done
+  /// after all are freed; the others stay for ``resubmit()``. `bad` is the job that timed out.
   public func stop(_ bad: SchedulerJob?) async {
     await pauseWorks()
     if let bad, bad.scheduler === self, bad.state == .running,
@@ -56,8 +56,8 @@ extension JobScheduler {
     }
   }
 
-  /// Watches the jobs on the hardware again and goes on (`drm_sched_start`). A job without a hardware
-  /// fence ends with `ECANCELED`.
+  /// Watches the jobs on the hardware again and goes on (`drm_sched_start`). A job without a
+  /// hardware fence ends with `ECANCELED`.
   public func start() {
     for job in pending {
       creditsInUse += job.credits

@@ -3,8 +3,8 @@ public import KernelRuntime
 
 /// Feeds one ring of a device from many queues, in the shape of `struct drm_gpu_scheduler`.
 ///
-/// Jobs run when their dependencies are signalled and their credits fit; the oldest job of the highest
-/// priority goes first. A watchdog asks the driver about a job that takes too long.
+/// Jobs run when their dependencies are signalled and their credits fit; the oldest job of the
+/// highest priority goes first. A watchdog asks the driver about a job that takes too long.
 public final class JobScheduler {
   /// How entities of one priority take turns (`drm_sched_policy`).
   public enum Policy: Sendable {
@@ -92,8 +92,8 @@ public final class JobScheduler {
     return creditsInUse + job.credits <= creditLimit
   }
 
-  /// The next entity with a job that can run; nil also when its job doesn't fit, because then nobody
-  /// overtakes it.
+  /// The next entity with a job that can run; nil also when its job doesn't fit, because then
+  /// nobody overtakes it.
   private func selectEntity() -> SchedulerEntity? {
     for index in queues.indices {
       guard let entity = queues[index].next(policy) else { continue }
@@ -253,8 +253,8 @@ public final class JobScheduler {
     queue.queue(freeWork)
   }
 
-  /// Ends the scheduler (`drm_sched_fini`): jobs on the hardware are cancelled through the driver and
-  /// freed, queued ones finish with `ECANCELED`; nothing is left whose fence is open.
+  /// Ends the scheduler (`drm_sched_fini`): jobs on the hardware are cancelled through the driver
+  /// and freed, queued ones finish with `ECANCELED`; nothing is left whose fence is open.
   public func teardown() async {
     await pauseWorks()
     stopWatchdog()

@@ -21,8 +21,8 @@ public final class SchedulerEntity {
   public internal(set) var isStopped = false
   /// Its jobs are cancelled instead of run, because one of them hung the device.
   public var isGuilty = false
-  /// The scheduler doesn't look at it. INVARIANT: complete from the start, so that killing an entity
-  /// that never ran doesn't wait.
+  /// The scheduler doesn't look at it. INVARIANT: complete from the start, so that killing an
+  /// entity that never ran doesn't wait.
   let idle: Completion
 
   /// - Parameter schedulers: where its jobs may run, best first when equally loaded
@@ -44,8 +44,8 @@ public final class SchedulerEntity {
   public var error: KernelError? { lastScheduled?.error }
   public var queuedCount: Int { jobs.count }
 
-  /// Gives it other schedulers (`drm_sched_entity_modify_sched`); used for the next job that finds the
-  /// entity idle.
+  /// Gives it other schedulers (`drm_sched_entity_modify_sched`); used for the next job that finds
+  /// the entity idle.
   public func modify(_ schedulers: [JobScheduler]) {
     invariant(!schedulers.isEmpty, "an entity without schedulers")
     choices = schedulers
@@ -113,8 +113,9 @@ public final class SchedulerEntity {
   private func waitFor(_ fence: Fence) -> Bool {
     // Fences of its own jobs: the queue's order sees to them.
     if fence.context == context || fence.context == context + 1 { return false }
-    // QUIRK(nouveau): 6.12 waits only for "scheduled" of a job of the same scheduler, which a killed
-    // job never reaches, and so hangs who depends on it. Removed upstream in 6.16; not done here.
+    // QUIRK(nouveau): 6.12 waits only for "scheduled" of a job of the same scheduler, which a
+    // killed job never reaches, and so hangs who depends on it. Removed upstream in 6.16; not done
+    // here.
     let callback = fence.addCallback { [weak self] _ in
       guard let self else { return }
       dependency = nil
@@ -164,8 +165,9 @@ public final class SchedulerEntity {
   }
 }
 
-/// A killed job on its way out. It still waits for what it depended on, because whoever waits for it
-/// takes its end as the end of those too; no callback may sleep or hold locks, so each step is put off.
+/// A killed job on its way out. It still waits for what it depended on, because whoever waits for
+/// it takes its end as the end of those too; no callback may sleep or hold locks, so each step is
+/// put off.
 private final class KilledJob {
   private let job: SchedulerJob
   private let kernel: Kernel?

@@ -88,8 +88,8 @@ public final class SchedulerJob {
     self.tag = tag
   }
 
-  /// Has the job wait for `fence` (`drm_sched_job_add_dependency`). One fence of each context is kept,
-  /// the latest. Passes `mm.kmalloc`.
+  /// Has the job wait for `fence` (`drm_sched_job_add_dependency`). One fence of each context is
+  /// kept, the latest. Passes `mm.kmalloc`.
   public func addDependency(_ fence: Fence) throws(KernelError) {
     invariant(state == .initialized, "a dependency for a job that is armed")
     for (index, old) in dependencies.enumerated() where old.context == fence.context {

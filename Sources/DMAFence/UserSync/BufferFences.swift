@@ -20,8 +20,8 @@ extension Reservation {
     return SyncFile(contexts, singleton(usage) ?? contexts.stub)
   }
 
-  /// Attaches a sync file's fences as work of this access (`DMA_BUF_IOCTL_IMPORT_SYNC_FILE`). Throws
-  /// `EINVAL` for no access or unknown flags, `ENOMEM` when no slot can be had.
+  /// Attaches a sync file's fences as work of this access (`DMA_BUF_IOCTL_IMPORT_SYNC_FILE`).
+  /// Throws `EINVAL` for no access or unknown flags, `ENOMEM` when no slot can be had.
   public func importSyncFile(
     _ file: SyncFile, _ access: BufferAccess
   ) async throws(KernelError) {

@@ -3,8 +3,8 @@ import KernelRuntime
 
 /// A timeline that user space counts up by hand (`sw_sync`, `struct sync_timeline`).
 ///
-/// Its numbers have 32 bits and wrap; a point is done when the value has reached it, by less than half
-/// the range. It holds no fence: whoever made a point keeps it.
+/// Its numbers have 32 bits and wrap; a point is done when the value has reached it, by less than
+/// half the range. It holds no fence: whoever made a point keeps it.
 public final class SoftwareTimeline {
   private let kernel: Kernel
   public let name: String
@@ -50,8 +50,8 @@ public final class SoftwareTimeline {
   /// Open points that somebody still holds.
   public var pendingCount: Int { points.count { $0.fence?.isSignaledFlag == false } }
 
-  /// The fence of a point (`SW_SYNC_IOC_CREATE_FENCE`): an open one of that number is shared. Throws
-  /// `ENOENT` on a closed timeline.
+  /// The fence of a point (`SW_SYNC_IOC_CREATE_FENCE`): an open one of that number is shared.
+  /// Throws `ENOENT` on a closed timeline.
   public func fence(at number: UInt32) throws(KernelError) -> Fence {
     guard !isClosed else { throw .ENOENT }
     dropReleased()

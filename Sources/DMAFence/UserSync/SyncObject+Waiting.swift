@@ -31,8 +31,8 @@ extension SyncObject {
   /// Sleeps until any or all of the points are done, or with `.available` added
   /// (`DRM_IOCTL_SYNCOBJ_TIMELINE_WAIT`; point 0 is binary use).
   ///
-  /// Throws `EINVAL` for a point that hasn't come unless the flags wait for it, `ETIME` when `timeout`
-  /// nanoseconds passed, `ERESTARTSYS` when a signal came.
+  /// Throws `EINVAL` for a point that hasn't come unless the flags wait for it, `ETIME` when
+  /// `timeout` nanoseconds passed, `ERESTARTSYS` when a signal came.
   public static func wait(
     _ targets: [(object: SyncObject, point: UInt64)], _ flags: SyncWaitFlags, timeout: UInt64,
     deadline: UInt64? = nil

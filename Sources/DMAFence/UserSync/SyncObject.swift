@@ -3,8 +3,8 @@ import KernelRuntime
 
 /// A place that holds a fence and can be handed to other processes (`struct drm_syncobj`).
 ///
-/// Binary use puts a fence in and takes it out; timeline use adds points to a chain. Who waits for a
-/// fence that nobody has put in yet is woken when it comes.
+/// Binary use puts a fence in and takes it out; timeline use adds points to a chain. Who waits for
+/// a fence that nobody has put in yet is woken when it comes.
 public final class SyncObject {
   let contexts: FenceContexts
   /// What it holds now; nil when nothing was put in since the last reset.
@@ -49,15 +49,15 @@ public final class SyncObject {
   /// Adds a point that is done (`DRM_IOCTL_SYNCOBJ_TIMELINE_SIGNAL`).
   public func signal(point: UInt64) { addPoint(contexts.stub, at: point) }
 
-  /// The fence to wait for, for a point (0 is whatever it holds); `EINVAL` when the object is empty or
-  /// the point hasn't come (`drm_syncobj_find_fence`).
+  /// The fence to wait for, for a point (0 is whatever it holds); `EINVAL` when the object is empty
+  /// or the point hasn't come (`drm_syncobj_find_fence`).
   public func fence(at point: UInt64) throws(KernelError) -> Fence {
     guard let fence else { throw .EINVAL }
     return try fence.point(point) ?? contexts.stub
   }
 
-  /// As ``fence(at:)``; sleeps up to 5 s for the point to come. Throws `ETIME`, or `ERESTARTSYS` when
-  /// a signal comes.
+  /// As ``fence(at:)``; sleeps up to 5 s for the point to come. Throws `ETIME`, or `ERESTARTSYS`
+  /// when a signal comes.
   public func fenceWaitingForSubmit(at point: UInt64) async throws(KernelError) -> Fence {
     // SOURCE: drm_syncobj.c DRM_SYNCOBJ_WAIT_FOR_SUBMIT_TIMEOUT, 5 s.
     let limit: UInt64 = 5_000_000_000

@@ -65,8 +65,8 @@ public final class SyncObjectTable {
     return descriptors.open(.syncObject(object))
   }
 
-  /// `DRM_IOCTL_SYNCOBJ_FD_TO_HANDLE`: a handle for an exported object; with the flag, a sync file's
-  /// fence is put into `handle`.
+  /// `DRM_IOCTL_SYNCOBJ_FD_TO_HANDLE`: a handle for an exported object; with the flag, a sync
+  /// file's fence is put into `handle`.
   public func handle(
     of descriptor: Int, into handle: UInt32 = 0, flags: UInt32 = 0, pad: UInt32 = 0
   ) throws(KernelError) -> UInt32 {

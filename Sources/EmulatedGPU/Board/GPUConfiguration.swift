@@ -40,8 +40,8 @@ public struct GPUCostModel: Sendable, Hashable {
   /// From a method to the first byte of a copy. SOURCE: none published; such that a 4 KiB copy
   /// takes microseconds, as the 2–4 GB/s of 4 KiB DMA moves in LKML 2603.2/06223 suggest.
   public var launchLatency: UInt64 = 1_000
-  /// Host memory over PCIe 3.0 x16. SOURCE: intel-xe list, June 2025, items 085564 and 085745: about
-  /// 16 GB/s for one 2 MiB copy.
+  /// Host memory over PCIe 3.0 x16. SOURCE: intel-xe list, June 2025, items 085564 and 085745:
+  /// about 16 GB/s for one 2 MiB copy.
   public var systemRate: UInt64 = 16_000
   /// Within VRAM. SOURCE: Tesla P100 data sheet, 732 GB/s, halved since a copy reads and writes.
   public var vramRate: UInt64 = 366_000

@@ -3,8 +3,8 @@ import Falcon
 import KernelRuntime
 import NVHardware
 
-/// A copy engine of Fermi's kind: a falcon that runs whatever microcode the driver uploads, in front
-/// of the PCOPY copy unit.
+/// A copy engine of Fermi's kind: a falcon that runs whatever microcode the driver uploads, in
+/// front of the PCOPY copy unit.
 ///
 /// The falcon's clock follows the machine's: whenever anybody looks, the core has lived through all
 /// cycles up to now, and a copy's bytes move at the time at which it ends. Where durations are zero
@@ -34,7 +34,8 @@ final class FalconEngine {
   /// The time up to which the core has lived, and the cycle that belongs to it.
   private var livedUntil: UInt64 = 0
   private var targetCycle: UInt64 = 0
-  /// Methods retired since the last look, which tells a core at work from one that waits for a copy.
+  /// Methods retired since the last look, which tells a core at work from one that waits for a
+  /// copy.
   private var retiredSinceLook = 0
   private var timer: TimerHandle?
   private var madeAgent: Agent?

@@ -94,8 +94,8 @@ final class ParkedAccesses {
 /// Loads, stores and atomics of kernels that run on the GPU, without the instructions around them.
 ///
 /// Scenarios issue them from tasks. They go through the GMMU as the graphics engine's accesses do:
-/// a fault of an address space that replays parks the access until the driver replays or cancels it.
-/// The bytes of one page move in one step; nothing is said about order between pages.
+/// a fault of an address space that replays parks the access until the driver replays or cancels
+/// it. The bytes of one page move in one step; nothing is said about order between pages.
 extension EmulatedGPU {
   /// Reads `count` bytes at a virtual address of the instance block's address space.
   ///

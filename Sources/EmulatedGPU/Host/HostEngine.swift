@@ -1,8 +1,8 @@
 /// What a PBDMA needs of the engine behind its runlist.
 ///
-/// Two kinds stand behind it: the fixed-function copy engine, whose method state the host keeps with
-/// the channel, and the engine with a microcontroller, which keeps it in its own memory and saves it
-/// at a channel switch.
+/// Two kinds stand behind it: the fixed-function copy engine, whose method state the host keeps
+/// with the channel, and the engine with a microcontroller, which keeps it in its own memory and
+/// saves it at a channel switch.
 protocol HostEngine: AnyObject {
   var info: ChipEngine { get }
   var instance: UInt32 { get }

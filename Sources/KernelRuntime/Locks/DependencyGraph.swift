@@ -2,8 +2,8 @@ import Base
 
 /// What must wait for what: locks, fences, memory reclaim and notifiers, as lockdep learns it.
 ///
-/// An edge `a -> b` says that somebody waits for `b` while `a` can't go on without him. A cycle is a
-/// deadlock that some order of events reaches, even when this run doesn't.
+/// An edge `a -> b` says that somebody waits for `b` while `a` can't go on without him. A cycle is
+/// a deadlock that some order of events reaches, even when this run doesn't.
 struct DependencyGraph {
   /// Indexes of the nodes that are no locks.
   enum Node {

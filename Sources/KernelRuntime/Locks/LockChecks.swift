@@ -85,8 +85,8 @@ public final class LockChecks {
 
   func note(_ held: HeldLock, _ lock: HeldLock) { known[held.place] |= 1 << UInt64(lock.place) }
 
-  /// LOCKING: called before the task sleeps on the lock, so that an inversion is found even in a run
-  /// that doesn't deadlock.
+  /// LOCKING: called before the task sleeps on the lock, so that an inversion is found even in a
+  /// run that doesn't deadlock.
   func willTake(_ lock: HeldLock, _ task: KernelTask, isTry: Bool) {
     let held = task.locks
     if held.isEmpty && task.signallingDepth == 0 { return }

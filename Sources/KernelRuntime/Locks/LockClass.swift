@@ -53,8 +53,8 @@ extension LockClass {
 
 /// One held lock of a task.
 ///
-/// Plain words, since one is written and compared each time a lock is taken; ``LockChecks`` knows the
-/// class behind ``place``.
+/// Plain words, since one is written and compared each time a lock is taken; ``LockChecks`` knows
+/// the class behind ``place``.
 public struct HeldLock: Hashable, Sendable, BitwiseCopyable {
   /// Distinguishes locks of one class; in order of creation within a kernel.
   public let instance: Int

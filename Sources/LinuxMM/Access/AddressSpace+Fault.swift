@@ -103,8 +103,8 @@ extension AddressSpace {
     }
     fill(pfn)
     await kernel.point()
-    // A page that mirrors may use is about to be replaced (`wp_page_copy`): they are told, be it the
-    // zero page.
+    // A page that mirrors may use is about to be replaced (`wp_page_copy`): they are told, be it
+    // the zero page.
     let event = NotifierEvent(.clear, VirtualRange(start: address.pageBase, pages: 1))
     if expected.isPresent { await invalidateStart(event) }
     defer { if expected.isPresent { invalidateEnd(event) } }

@@ -67,8 +67,8 @@ public enum Class90B5 {
 
   /// Bytes of a channel's state in memory, to which the instance block points.
   public static let contextByteCount = 256
-  /// Where instance blocks hold the pointer for engine `n`: low word, high word. The microcode reads
-  /// 16 bytes.
+  /// Where instance blocks hold the pointer for engine `n`: low word, high word. The microcode
+  /// reads 16 bytes.
   public static func contextPointer(_ n: UInt32) -> Int { 0x230 + 0x10 * Int(n) }
   /// Set in the pointer's low word by drivers; the microcode drops the low eight bits.
   public static let CONTEXT_POINTER_VIRTUAL: UInt32 = 4

@@ -138,8 +138,8 @@ extension NouveauDevice {
     PTimer(registers: registers).initialize()
   }
 
-  /// Sets the copy engines up; those that run microcode get theirs, from `firmware`. The first error
-  /// ends it.
+  /// Sets the copy engines up; those that run microcode get theirs, from `firmware`. The first
+  /// error ends it.
   private static func startCopyEngines(
     _ device: NVKMDevice, _ fifo: FIFO, _ firmware: (any FirmwareStore)?,
     _ teardown: TeardownStack

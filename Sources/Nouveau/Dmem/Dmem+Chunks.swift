@@ -72,8 +72,8 @@ extension Dmem {
 
   /// Makes one chunk unless another task has made enough meanwhile.
   ///
-  /// Each step that fails takes back the steps before it (bugs.md G02: a range that stays registered
-  /// can never be registered again). Kernel: nouveau_dmem_chunk_alloc
+  /// Each step that fails takes back the steps before it (bugs.md G02: a range that stays
+  /// registered can never be registered again). Kernel: nouveau_dmem_chunk_alloc
   ///
   /// LOCKING: takes the dmem mutex; sleeps.
   private func addChunk(ifFewerThan wanted: Int) async throws(KernelError) {

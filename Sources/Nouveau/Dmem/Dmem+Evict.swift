@@ -8,8 +8,8 @@ public struct EvictionResult: Hashable, Sendable {
   public var evicted = 0
   /// Still on the device: held by others to the end of the time allowed, or their copy failed.
   public var left = 0
-  /// Replaced by poison because the device is gone and with it their bytes; each access to them gets
-  /// SIGBUS.
+  /// Replaced by poison because the device is gone and with it their bytes; each access to them
+  /// gets SIGBUS.
   public var lost = 0
   /// The last error of a copy.
   public var error: KernelError?
@@ -135,8 +135,9 @@ extension Dmem {
     firstWithSpace = 0
   }
 
-  /// Gives up the pages of a chunk on a dead device: their bytes are lost, and each entry that named
-  /// them becomes poison, so that each access says so. Kernel: memory_failure_dev_pagemap is akin
+  /// Gives up the pages of a chunk on a dead device: their bytes are lost, and each entry that
+  /// named them becomes poison, so that each access says so. Kernel: memory_failure_dev_pagemap is
+  /// akin
   private func poison(_ chunk: DmemChunk) async -> Int {
     var lost = 0
     for index in 0..<DmemChunk.pages {

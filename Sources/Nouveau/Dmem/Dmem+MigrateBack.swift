@@ -3,12 +3,13 @@ import KernelRuntime
 package import LinuxMM
 
 extension Dmem {
-  /// Brings back what of a range lives on this device, in batches, without waiting for a CPU to touch
-  /// it; the number of pages. What can't come now (held by others) stays.
+  /// Brings back what of a range lives on this device, in batches, without waiting for a CPU to
+  /// touch it; the number of pages. What can't come now (held by others) stays.
   ///
-  /// As the bulk path to the device: the next batch is collected while one is copied, and nothing is
-  /// committed before its fence. Throws `EINVAL` for a range that is empty, unaligned or not wholly
-  /// mapped, and the error of a batch whose copies failed; its pages are still on the device.
+  /// As the bulk path to the device: the next batch is collected while one is copied, and nothing
+  /// is committed before its fence. Throws `EINVAL` for a range that is empty, unaligned or not
+  /// wholly mapped, and the error of a batch whose copies failed; its pages are still on the
+  /// device.
   ///
   /// LOCKING: takes the mmap lock for reading. Kernel: none; nouveau brings pages back one by one
   package func migrateToRAM(

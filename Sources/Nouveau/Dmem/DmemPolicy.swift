@@ -55,7 +55,8 @@ public struct DmemPolicy {
   /// Pages of one batch of a bulk migration, 1...512. nouveau takes as many as fit a scatter-gather
   /// page, 128.
   public var batchPages: Int
-  /// Batches in flight at once, 1 or 2: with 2, a batch is collected while the one before is copied.
+  /// Batches in flight at once, 1 or 2: with 2, a batch is collected while the one before is
+  /// copied.
   public var batchesInFlight: Int
   /// Empty chunks that are kept for later; further ones are given back. nouveau keeps all.
   public var emptyChunksKept: Int

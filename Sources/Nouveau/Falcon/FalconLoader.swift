@@ -3,7 +3,8 @@ import Falcon
 
 /// Loads microcode into a falcon of version 3 through its registers, starts it, stops it.
 ///
-/// Whatever goes wrong, the engine is left in reset with its interrupts off, and can be tried again.
+/// Whatever goes wrong, the engine is left in reset with its interrupts off, and can be tried
+/// again.
 struct FalconLoader {
   let device: NVKMDevice
   /// Where its registers begin.
@@ -23,8 +24,8 @@ struct FalconLoader {
     device.registers.write(base + register.rawValue, value)
   }
 
-  /// Resets the engine, uploads the image and starts it; `instance` is the engine's number, which the
-  /// microcode reads.
+  /// Resets the engine, uploads the image and starts it; `instance` is the engine's number, which
+  /// the microcode reads.
   ///
   /// Kernel: nvkm_falcon_init (nvkm/engine/falcon.c), gf100_ce_init (nvkm/engine/ce/gf100.c)
   func load(_ image: FalconImage, instance: UInt32) async throws(FirmwareFailure) {

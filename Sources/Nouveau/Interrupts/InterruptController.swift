@@ -50,7 +50,8 @@ package final class InterruptController {
     try device.pci.interrupt.request { [unowned self] in topHalf() }
     device.setTopHalf { [unowned self] in topHalf() }
     // A message that found no handler, before this driver or while the device slept, was never
-    // acknowledged, and would hold the next one back. Kernel: nvkm_pci_init (nvkm/subdev/pci/base.c)
+    // acknowledged, and would hold the next one back. Kernel: nvkm_pci_init
+    // (nvkm/subdev/pci/base.c)
     armMessage()
     rearm()
   }

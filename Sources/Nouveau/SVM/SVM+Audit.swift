@@ -4,8 +4,8 @@ import LinuxMM
 
 extension SVM {
   /// Offences against the rules of device memory, one line each; to be asked when nothing is in
-  /// flight. `entries` is how many page-table entries of all processes name a device page, `held` how
-  /// many pages are in use without an entry.
+  /// flight. `entries` is how many page-table entries of all processes name a device page, `held`
+  /// how many pages are in use without an entry.
   package func audit(deviceEntries entries: Int, heldPages held: Int) -> [String] {
     var offences = dmem.audit()
     let inUse = dmem.pagesInUse
@@ -23,8 +23,8 @@ extension SVM {
     processes.all.reduce(0) { $0 + UInt64($1.mirrored.inRAM) }
   }
 
-  /// What the driver believes the GPU's page tables to hold, what they hold, and what the CPU's hold
-  /// must name the same page, the GPU with no more rights (bugs.md N11, V09).
+  /// What the driver believes the GPU's page tables to hold, what they hold, and what the CPU's
+  /// hold must name the same page, the GPU with no more rights (bugs.md N11, V09).
   private func audit(_ svmm: SVMM, _ offences: inout [String]) {
     svmm.mirrored.forEach { page, bus in
       let address = VirtualAddress(page << UInt64(PageSize.shift))

@@ -22,8 +22,8 @@ public final class SVMContext {
     try await svm.dmem.migrateToDevice(svmm, range)
   }
 
-  /// Brings back what of a range lives on the device; the number of pages. `EINVAL` as above, or the
-  /// error of the first page that couldn't come.
+  /// Brings back what of a range lives on the device; the number of pages. `EINVAL` as above, or
+  /// the error of the first page that couldn't come.
   public func migrateToRAM(_ range: VirtualRange) async throws(KernelError) -> Int {
     try await svm.dmem.migrateToRAM(svmm.space, range)
   }

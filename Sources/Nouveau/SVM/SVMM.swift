@@ -94,7 +94,8 @@ package final class SVMM {
     await mutex.lock()
     defer { mutex.unlock() }
     // A GPU read may have mapped the zero page since the batch was collected: that place has no
-    // migration entry to wait for. The core's notice of replacing it is our own, so it was let pass.
+    // migration entry to wait for. The core's notice of replacing it is our own, so it was let
+    // pass.
     let range = VirtualRange(start: start, pages: committed.count)
     if mirrored.intersects(range) { await unmapLocked(range) }
     do throws(KernelError) {
