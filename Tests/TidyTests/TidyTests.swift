@@ -80,7 +80,10 @@ import Testing
       ("try!", [], "an error is handled"),
       (" as! ", [], "a cast that can fail is handled"),
       ("nonisolated(unsafe)", [], "state belongs to a machine"),
-      ("Task {", [], "the runtime alone starts tasks"),
+      (
+        " Task {", ["Sources/KernelRuntime/Execution/Kernel+Scheduling.swift"],
+        "the runtime starts tasks"
+      ),
       ("Task.sleep", [], "time comes from the runtime"),
       ("Date()", [], "time comes from the runtime"),
       ("SystemRandomNumberGenerator", [], "draws come from the runtime"),
