@@ -45,5 +45,5 @@ enum FalconNames {
       || name == "long" || name == "unused"
   }
 
-  static func hex(_ value: UInt32) -> String { "0x" + String(value, radix: 16) }
+  static func hex<T: BinaryInteger>(_ value: T) -> String { "0x" + String(value, radix: 16) }
 }

@@ -20,9 +20,12 @@ struct NouveauCommand: ParsableCommand {
                                             Many orders: does all hold in each?
         nouveau bench                       Figures, with raw memcpy beside.
         nouveau schema                      Every key of scenario files.
+        nouveau devices                     This machine's NVIDIA boards, read only.
+        nouveau firmware verify             Microcode: is it what its sources build?
       """,
     subcommands: [
       DemoCommand.self, RunCommand.self, SweepCommand.self, ExploreCommand.self,
       ReplayCommand.self, MergeCommand.self, BenchCommand.self, SchemaCommand.self,
+      DevicesCommand.self, FirmwareCommand.self,
     ])
 }
