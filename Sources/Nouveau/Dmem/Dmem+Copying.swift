@@ -7,6 +7,9 @@ import LinuxMM
 extension Dmem {
   /// Scratch for one migration.
   func takeScratch() -> MigrationScratch {
+    #if DEBUG
+      if defect == .staleArray, let scratch = spareScratch.popLast() { return scratch }
+    #endif
     let scratch = spareScratch.popLast() ?? MigrationScratch(pages: PageSize.pagesPerHuge)
     scratch.reset()
     return scratch
@@ -84,6 +87,9 @@ extension Dmem {
       try await fence.wait()
       return nil
     } catch {
+      #if DEBUG
+        if defect == .fenceResultIgnored { return nil }
+      #endif
       // Unless another batch has stopped the channel already, and it lives again.
       if channel.generation == scratch.generation {
         do throws(KernelError) {
@@ -92,6 +98,9 @@ extension Dmem {
           // It stays dead; then it moves nothing, and the next submission says so.
         }
       }
+      #if DEBUG
+        if defect == .errorOnSignalledFence { fence.fence.setError(error) }
+      #endif
       return error
     }
   }
@@ -100,6 +109,9 @@ extension Dmem {
   func copyAndWait(_ scratch: MigrationScratch) async -> KernelError? {
     if scratch.plan.isEmpty { return nil }
     do throws(KernelError) {
+      #if DEBUG
+        if defect == .commitBeforeCopy { return try await submit(scratch).fence.error }
+      #endif
       return await waitForCopies(try await submit(scratch), scratch)
     } catch {
       return error
@@ -116,6 +128,9 @@ extension Dmem {
   /// LOCKING: takes the svmm mutex; sleeps until the GPU's TLB is clean.
   func stopDeviceAccess(of space: AddressSpace, _ range: VirtualRange) async {
     guard let svmm = processes.svmm(of: space) else { return }
+    #if DEBUG
+      if defect == .deviceAccessKept { return }
+    #endif
     await svmm.unmap(range)
   }
 

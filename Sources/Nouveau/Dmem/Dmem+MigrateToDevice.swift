@@ -80,6 +80,11 @@ extension Dmem {
   /// (bugs.md N01: only the first chunk of a range moved; N02: the last one moved too much).
   func batches(of parts: [VirtualRange]) -> [VirtualRange] {
     let step = UInt64(policy.batchPages * PageSize.bytes)
+    #if DEBUG
+      if defect == .chunkEndWrong {
+        return parts.map { VirtualRange($0.start, min($0.start + step, $0.end)) }
+      }
+    #endif
     return parts.flatMap { part in
       stride(from: part.start.rawValue, to: part.end.rawValue, by: Int(step)).map { start in
         VirtualRange(

@@ -60,6 +60,11 @@ package final class Dmem {
   /// nothing.
   var spareScratch: [MigrationScratch] = []
 
+  #if DEBUG
+    /// The defect that a test has put back.
+    package var defect: Defect?
+  #endif
+
   /// Kernel: nouveau_dmem_init
   package init(
     _ device: NVKMDevice, _ buffers: BufferManager, _ channel: Channel, _ mm: MemoryManager,

@@ -68,12 +68,18 @@ extension SVM {
     } catch {
       failure = error
     }
+    #if DEBUG
+      if failure == .EBUSY && dmem.defect == .unlockSkipped { return .changed }
+    #endif
     let mayWrite = svmm.space.find(range.start)?.protection.contains(.write) ?? false
     svmm.space.mmapLock.unlockShared()
     if let failure { return failure == .EBUSY ? .changed : .failed(failure) }
     if writes, let word = request.pfns.first, word.isValid, !word.isWritable {
       return mayWrite ? await bringBackForWriting(svmm, range) : .failed(.EPERM)
     }
+    #if DEBUG
+      if dmem.defect == .sequenceTakenLate { request.sequence = await notifier.readBegin() }
+    #endif
     return await program(svmm, notifier, request, access)
   }
 
@@ -97,9 +103,16 @@ extension SVM {
     _ svmm: SVMM, _ notifier: IntervalNotifier, _ request: HMMRange,
     _ access: NV_PFAULT.AccessType
   ) async -> Service {
+    #if DEBUG
+      let kept = dmem.defect == .referenceKept ? request.pfns.first?.pfn : nil
+      if let kept { dmem.mm.get(kept) }
+    #endif
     await svmm.mutex.lock()
     defer { svmm.mutex.unlock() }
     guard !notifier.readRetry(request.sequence) else { return .changed }
+    #if DEBUG
+      if let kept { dmem.mm.put(kept) }
+    #endif
     guard let word = request.pfns.first, let page = word.pfn else { return .failed(.EFAULT) }
     let address = request.range.start
     // A fault on a page that is mapped asks for more than its entry allows.
@@ -121,6 +134,12 @@ extension SVM {
           svmm.device.pci.dma.unmap(bus, .bidirectional)
           throw error
         }
+        #if DEBUG
+          if dmem.defect == .unmapMissed {
+            svmm.mirrored.insert(address.page, nil)
+            return .served
+          }
+        #endif
         svmm.mirrored.insert(address.page, bus)
       }
     } catch {
