@@ -100,6 +100,11 @@ let everything = modules.map(\.name)
 for (name, needs, products) in [
   ("ExplorationTests", ["Base", "KernelRuntime", "NouveauTestKit"], []),
   ("CLITests", everything, [arguments]),
+  ("ContractTests", ["Base", "KernelRuntime", "LinuxMM", "DMAFence"], []),
+  (
+    "DefectTests",
+    ["Base", "KernelRuntime", "LinuxMM", "Nouveau", "EmulatedGPU", "Machine", "NouveauTestKit"], []
+  ),
   ("TidyTests", [], []),
 ] as [(String, [String], [Target.Dependency])] {
   targets.append(
