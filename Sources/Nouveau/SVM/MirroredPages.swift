@@ -87,7 +87,7 @@ struct MirroredPages {
   }
 
   /// Visits every mapped page by number; the address is nil for a page of VRAM.
-  func forEach(_ body: (UInt64, DMAAddress?) -> Void) {
+  func visit(_ body: (UInt64, DMAAddress?) -> Void) {
     for number in blocks.keys.sorted() {
       guard let block = blocks[number] else { continue }
       for slot in 0..<Self.pages where block.slots[slot] != Self.none {

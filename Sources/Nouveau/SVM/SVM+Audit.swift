@@ -26,7 +26,7 @@ extension SVM {
   /// What the driver believes the GPU's page tables to hold, what they hold, and what the CPU's
   /// hold must name the same page, the GPU with no more rights (bugs.md N11, V09).
   private func audit(_ svmm: SVMM, _ offences: inout [String]) {
-    svmm.mirrored.forEach { page, bus in
+    svmm.mirrored.visit { page, bus in
       let address = VirtualAddress(page << UInt64(PageSize.shift))
       let cpu = svmm.space.entry(at: address)
       let gpu = svmm.gpuSpace.entry(at: GPUVirtualAddress(address.rawValue))
