@@ -20,6 +20,8 @@ public struct EvictionResult: Hashable, Sendable {
 extension Dmem {
   /// How long eviction waits for pages that others hold, in virtual nanoseconds.
   static let evictionPatience: UInt64 = 15_000_000_000
+  /// Passes whose copies may fail before eviction gives a chunk up, whatever time they took.
+  private static let failedPasses = 3
 
   /// Brings every page of a chunk back to RAM, pass by pass, until none is in use.
   ///
@@ -37,14 +39,18 @@ extension Dmem {
     var result = EvictionResult()
     var pause: UInt64 = 1_000
     let deadline = kernel.now &+ Self.evictionPatience
+    var failures = 0
     let start = kernel.now
     while chunk.inUse > 0 {
       let before = chunk.inUse
       result.error = await evictPass(chunk, &result)
       if chunk.inUse == 0 { break }
-      if let error = result.error, !isWorthRetrying(error) { break }
+      if result.error != nil && !isWorthRetrying { break }
+      if result.error != nil { failures += 1 }
       if chunk.inUse == before {
-        guard kernel.now < deadline else { break }
+        // One fence that never comes lasts as long as all the patience; that alone ends nothing.
+        let mayFailAgain = result.error != nil && failures < Self.failedPasses
+        guard kernel.now < deadline || mayFailAgain else { break }
         await kernel.sleep(pause)
         pause = min(pause * 2, 1_000_000_000)
       }
@@ -56,10 +62,9 @@ extension Dmem {
     return result
   }
 
-  /// A device that is gone can't copy later either.
-  private func isWorthRetrying(_ error: KernelError) -> Bool {
-    error != .ENODEV && kernel.now < .max
-  }
+  /// A device that is gone can't copy later either. `ENODEV` alone doesn't say so: a channel that
+  /// was killed gives it too, and the next pass rebuilds that.
+  private var isWorthRetrying: Bool { !device.isLost && kernel.now < .max }
 
   private func evictPass(_ chunk: DmemChunk, _ result: inout EvictionResult) async -> KernelError? {
     let scratch = takeScratch()
@@ -96,9 +101,10 @@ extension Dmem {
 
   /// Brings every page of every chunk back and returns the chunks: what unbinding the driver needs.
   ///
-  /// When the device is gone the pages' bytes are gone too; with `isForced` they become poison, so
-  /// that the processes get SIGBUS instead of somebody else's bytes, and the driver can leave. Else
-  /// chunks with pages left stay, and the caller may try again. Kernel: nouveau_dmem_fini
+  /// When the device is gone, or no copy succeeds for as long as eviction has patience, the pages'
+  /// bytes are out of reach; with `isForced` the pages become poison, so that the processes get
+  /// SIGBUS instead of somebody else's bytes, and the driver can leave. Else chunks with pages left
+  /// stay, and the caller may try again. Kernel: nouveau_dmem_fini
   package func evictAll(isForced: Bool) async -> EvictionResult {
     var total = EvictionResult()
     isClosed = true
@@ -107,7 +113,7 @@ extension Dmem {
     await chunkMutex.withLock { () async in }
     for chunk in chunks where !chunk.isClosing {
       var result = await evict(chunk)
-      if result.left > 0 && isForced && device.isLost {
+      if result.left > 0 && isForced && (device.isLost || result.error != nil) {
         result.lost = await poison(chunk)
         result.left = chunk.inUse
       }
