@@ -20,15 +20,17 @@ final class RunSession {
   var stepCount = 0
   /// The explorer's run that this is; nil outside explorations.
   let flow: FlowRun?
+  private let fills: FillCache?
 
   init(
     _ scenario: Scenario, _ target: any ScenarioTarget, _ observer: ((RunProgress) -> Void)?,
-    flow: FlowRun? = nil
+    flow: FlowRun? = nil, fills: FillCache? = nil
   ) {
     self.scenario = scenario
     self.target = target
     self.observer = observer
     self.flow = flow
+    self.fills = fills
   }
 
   /// A failure that the scenario doesn't know of has struck: steps may come back with errors, and
@@ -129,6 +131,10 @@ final class RunSession {
   }
 
   // MARK: small tables
+
+  func fillBytes(_ step: Step, _ source: FillSource, _ span: ByteSpan) -> [UInt8] {
+    fills?[step.number] ?? source.bytes(for: span)
+  }
 
   func shadow(_ mapping: String) -> ShadowCopy {
     guard let found = shadows.first(where: { $0.name == mapping }) else {

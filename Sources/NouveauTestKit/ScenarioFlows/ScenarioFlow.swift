@@ -19,6 +19,7 @@ public struct ScenarioFlow: Flow, Sendable {
   public let countsCoverage: Bool
   private let plan: MachinePlan
   private let needsTrace: Bool
+  private let fills: FillCache
   private let makeTarget: @Sendable (TargetRequest) throws(KernelError) -> any ScenarioTarget
 
   public var name: String { scenario.name }
@@ -37,6 +38,7 @@ public struct ScenarioFlow: Flow, Sendable {
     var plan = scenario.machine
     plan.isRealTime = false
     self.plan = plan
+    fills = FillCache(scenario.steps)
     needsTrace = ScenarioRunner.needsTrace(scenario.steps)
   }
 
@@ -58,7 +60,7 @@ public struct ScenarioFlow: Flow, Sendable {
     defer { if watch != nil { trace.observer = nil } }
     let target = try makeTarget(request)
     run.attach(target.kernel)
-    let session = RunSession(scenario, target, nil, flow: run)
+    let session = RunSession(scenario, target, nil, flow: run, fills: fills)
     do throws(RunFailure) {
       try target.run { await session.main() }
     } catch {
