@@ -1,0 +1,158 @@
+import Foundation
+import Testing
+
+/// `docs/conformance.md` lists the kernel's and IGT's checks of fences under their own names, made
+/// from the names of the tests that reproduce them.
+///
+/// `NOUVEAU_WRITE_DOCS=1` writes the file anew.
+@Suite struct ConformanceTests {
+  let tree = SourceTree()
+
+  /// A suite of somebody else's, and how many of its checks are reproduced at least.
+  static let suites: [(name: String, origin: String, atLeast: Int)] = [
+    ("dma-fence", "Linux, drivers/dma-buf/st-dma-fence.c", 12),
+    ("dma-fence-chain", "Linux, drivers/dma-buf/st-dma-fence-chain.c", 11),
+    ("dma-fence-unwrap", "Linux, drivers/dma-buf/st-dma-fence-unwrap.c", 6),
+    ("dma-resv", "Linux, drivers/dma-buf/st-dma-resv.c", 5),
+    ("kselftest sync", "Linux, tools/testing/selftests/sync", 10),
+    ("sw_sync", "IGT, tests/sw_sync.c", 18),
+    ("syncobj_basic", "IGT, tests/syncobj_basic.c", 12),
+    ("syncobj_wait", "IGT, tests/syncobj_wait.c", 1),
+    ("syncobj_timeline", "IGT, tests/syncobj_timeline.c", 28),
+    ("syncobj", "IGT, tests of both kinds of syncobj", 15),
+    ("syncobj_eventfd", "IGT, tests/syncobj_eventfd.c", 6),
+    ("dmabuf_sync_file", "IGT, tests/dmabuf_sync_file.c", 7),
+    ("vgem", "IGT, tests/vgem_basic.c", 4),
+    ("vgem_slow", "IGT, tests/vgem_slow.c", 1),
+    ("drm_sched", "Linux, drivers/gpu/drm/scheduler/tests", 15),
+  ]
+
+  /// Checks that have nothing to stand on here, with the reason.
+  static let notApplicable: [(suite: String, check: String, reason: String)] = [
+    ("vgem", "create", "GEM handles of a DRM device; there is no DRM core here"),
+    ("vgem", "mmap", "a GEM object mapped into a process; there is no DRM core here"),
+    ("vgem", "second-client", "a second open of a DRM node; there is no DRM core here"),
+    ("vgem", "setversion", "an ioctl of the DRM core"),
+    ("vgem", "dmabuf-export", "a GEM object as a dma-buf file; fences of buffers are covered"),
+    ("vgem", "dmabuf-mmap", "a dma-buf mapped into a process; fences of buffers are covered"),
+    ("vgem", "unload", "unloading a kernel module"),
+  ]
+
+  struct Row: Hashable {
+    let suite: String
+    let check: String
+    let file: String
+    let test: String
+  }
+
+  @Test func conformance_saysWhatTheTestsSay() throws {
+    let rows = try self.rows()
+    let text = document(rows)
+    let path = tree.root.appendingPathComponent("docs/conformance.md")
+    if ProcessInfo.processInfo.environment["NOUVEAU_WRITE_DOCS"] != nil {
+      try text.write(to: path, atomically: true, encoding: .utf8)
+    }
+    #expect(
+      try tree.text("docs/conformance.md") == text,
+      "docs/conformance.md is out of date: NOUVEAU_WRITE_DOCS=1 swift test --filter conformance")
+  }
+
+  /// A check that loses its test is noticed, as is a suite that nobody has heard of.
+  @Test func checks_areAllThere() throws {
+    let rows = try self.rows()
+    #expect(rows.count >= 150, "only \(rows.count) checks have a test of their name")
+    #expect(Set(rows.map { "\($0.suite): \($0.check)" }).count == rows.count, "a name stands twice")
+    for suite in Self.suites {
+      let count = rows.count { $0.suite == suite.name }
+      #expect(count >= suite.atLeast, "\(suite.name) has \(count) checks")
+    }
+    for row in rows {
+      #expect(Self.suites.contains { $0.name == row.suite }, "\(row.file): suite \(row.suite)")
+      #expect(
+        !Self.notApplicable.contains { $0.suite == row.suite && $0.check == row.check },
+        "\(row.suite): \(row.check) has a test and is said not to apply")
+    }
+  }
+
+  /// A test named after a check gives no reason to be left out of a run.
+  @Test func checks_areNeverDisabled() throws {
+    for file in try tree.files(in: "Tests/DMAFenceTests", ".swift") {
+      for (number, line) in file.lines.enumerated() {
+        #expect(
+          !line.contains(".disabled(") && !line.contains("withKnownIssue"),
+          "\(file.path):\(number + 1) leaves a check out")
+      }
+    }
+  }
+
+  private func rows() throws -> [Row] {
+    var rows: [Row] = []
+    for file in try tree.files(in: "Tests", ".swift") where file.module != "TidyTests" {
+      for (index, line) in file.lines.enumerated() {
+        guard let name = name(line, file.lines.dropFirst(index + 1).first),
+          let colon = name.range(of: ": ")
+        else { continue }
+        rows.append(
+          Row(
+            suite: String(name[..<colon.lowerBound]), check: String(name[colon.upperBound...]),
+            file: file.path, test: function(file.lines[index...])))
+      }
+    }
+    return rows.sorted { ($0.suite, $0.check, $0.file) < ($1.suite, $1.check, $1.file) }
+  }
+
+  /// The name in a `@Test("…")`, which may stand in the next line; nil for other lines.
+  private func name(_ line: String, _ next: String?) -> String? {
+    let text = line.trimmingCharacters(in: .whitespaces)
+    guard text.hasPrefix("@Test(") else { return nil }
+    var rest = String(text.dropFirst("@Test(".count))
+    if rest.isEmpty { rest = (next ?? "").trimmingCharacters(in: .whitespaces) }
+    guard rest.hasPrefix("\"") else { return nil }
+    return String(rest.dropFirst().prefix { $0 != "\"" })
+  }
+
+  /// The name of the first function at or below a line.
+  private func function(_ lines: ArraySlice<String>) -> String {
+    for line in lines.prefix(8) {
+      if let start = line.range(of: "func ") {
+        return String(line[start.upperBound...].prefix { $0 != "(" && $0 != "<" })
+      }
+    }
+    return ""
+  }
+
+  private func document(_ rows: [Row]) -> String {
+    var text = """
+      # Conformance
+
+      The checks of the kernel's and IGT's suites for fences, reservation objects, sync files, sync
+      objects and the job scheduler, under their own names. "pass" means that a test of that name is
+      part of this package's own suite, which fails when the check does. The file is made from the
+      tests' names by a test (`ConformanceTests`), which fails when the two differ;
+      `NOUVEAU_WRITE_DOCS=1 swift test --filter conformance` writes it anew.
+
+      \(rows.count) checks are reproduced; \(Self.notApplicable.count) do not apply.
+
+      | Suite | Origin | Reproduced | Not applicable |
+      | --- | --- | ---: | ---: |
+
+      """
+    for suite in Self.suites {
+      let without = Self.notApplicable.count { $0.suite == suite.name }
+      text += "| \(suite.name) | \(suite.origin) | \(rows.count { $0.suite == suite.name }) | "
+      text += "\(without) |\n"
+    }
+    text += "\n| Suite | Check | Result | How |\n| --- | --- | --- | --- |\n"
+    for suite in Self.suites {
+      for row in rows where row.suite == suite.name {
+        let file = row.file.split(separator: "/").last ?? ""
+        text +=
+          "| \(row.suite) | \(row.check) | pass | `\(row.test)`, [\(file)](../\(row.file)) |\n"
+      }
+      for item in Self.notApplicable where item.suite == suite.name {
+        text += "| \(item.suite) | \(item.check) | not applicable | \(item.reason) |\n"
+      }
+    }
+    return text
+  }
+}
