@@ -113,6 +113,19 @@ for (name, needs, products) in [
       swiftSettings: settings))
 }
 
+// A driver of somebody else's, who sees public names only.
+targets += [
+  .target(
+    name: "ExampleDriver", dependencies: ["Base", "KernelRuntime", "LinuxMM", "DMAFence"],
+    path: "docs/example-driver/Sources", packageAccess: false, swiftSettings: settings),
+  .testTarget(
+    name: "ExampleDriverTests",
+    dependencies: [
+      "ExampleDriver", "Base", "KernelRuntime", "LinuxMM", "DMAFence", "NouveauTestKit",
+    ],
+    path: "docs/example-driver/Tests", packageAccess: false, swiftSettings: settings),
+]
+
 let package = Package(
   name: "nouveau-dmem",
   products: [.executable(name: "nouveau", targets: ["NouveauCLI"])]

@@ -41,7 +41,7 @@ import NouveauTestKit
       let blocked = try machine.kernel.runUntilIdle()
       run.expect(blocked.isEmpty, "race.blocked", blocked.description)
       guard blocked.isEmpty else { return }
-      run.failures.disarm()
+      run.failures.silence()
       try machine.run { _ in await world.settle() }
       audit(machine, run, "before")
       try machine.run { await $0.shutdown() }
