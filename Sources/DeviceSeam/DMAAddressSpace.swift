@@ -124,7 +124,7 @@ public final class DMAAddressSpace {
   /// Takes mappings of pages in a row back.
   public func unmap(_ first: DMAAddress, count: Int, _ direction: DMADirection) {
     guard let low = pageIndex(first), low + count <= pages.count,
-      (low..<(low + count)).allSatisfy({ pages[$0][direction] > 0 })
+      areMapped(low..<(low + count), direction)
     else {
       for index in 0..<UInt64(count) {
         unmap(first + index << UInt64(PageSize.shift), direction)
@@ -133,6 +133,11 @@ public final class DMAAddressSpace {
     }
     for index in low..<(low + count) { pages[index][direction] -= 1 }
     mappedPages -= UInt64(count)
+  }
+
+  private func areMapped(_ range: Range<Int>, _ direction: DMADirection) -> Bool {
+    for index in range where pages[index][direction] == 0 { return false }
+    return true
   }
 
   /// Takes a mapping back (`dma_unmap_page`). An address that isn't mapped so is recorded in
