@@ -182,8 +182,8 @@ extension Dmem {
     }
   }
 
-  /// How many places from `index` on can be handled as one: they migrate, and their sources lie in a
-  /// row, or are all empty. One while a failure is armed, so that it strikes exactly one page.
+  /// How many places from `index` on can be handled as one: they migrate, and their sources lie in
+  /// a row, or are all empty. One while a failure is armed, so that it strikes exactly one page.
   func sourceRun(_ pages: borrowing CollectedPages, from index: Int) -> Int {
     guard kernel.failures.isQuiet else { return 1 }
     let first = pages[source: index].pfn
