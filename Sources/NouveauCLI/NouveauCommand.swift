@@ -18,6 +18,8 @@ struct NouveauCommand: ParsableCommand {
                                             Every single failure: is it survived?
         nouveau explore docs/scenarios/m20-hot-page.yaml
                                             Many orders: does all hold in each?
+        nouveau fences docs/scenarios/a2-fence-never-signals.yaml
+                                            Fence timelines, and who waits for whom.
         nouveau bench                       Figures, with raw memcpy beside.
         nouveau schema                      Every key of scenario files.
         nouveau devices                     This machine's NVIDIA boards, read only.
@@ -26,6 +28,6 @@ struct NouveauCommand: ParsableCommand {
     subcommands: [
       DemoCommand.self, RunCommand.self, SweepCommand.self, ExploreCommand.self,
       ReplayCommand.self, MergeCommand.self, BenchCommand.self, SchemaCommand.self,
-      DevicesCommand.self, FirmwareCommand.self,
+      DevicesCommand.self, FirmwareCommand.self, FencesCommand.self,
     ])
 }

@@ -1,4 +1,5 @@
-public import KernelRuntime
+import Base
+import KernelRuntime
 
 extension FenceReport {
   /// Each context's points as a table, then who waited for whom at each hang.

@@ -19,7 +19,7 @@ public struct FenceReport: Sendable {
   /// Waits that ended without their fence, then what was asleep when the run came to no end.
   public let hangs: [Hang]
 
-  /// Runs a scenario and looks at its fences; with nil for `target` the machine is the project's own.
+  /// Runs a scenario and looks at its fences.
   public static func of(
     _ scenario: Scenario, seed: UInt64? = nil, makeTarget: @escaping ScenarioRunner.TargetMaker
   ) -> FenceReport {

@@ -25,6 +25,12 @@ public struct FenceTimeline: Hashable, Sendable {
     public let time: UInt64
     /// The limit passed, or a signal came, before the fence did.
     public let hasGivenUp: Bool
+
+    public init(task: String, time: UInt64, hasGivenUp: Bool) {
+      self.task = task
+      self.time = time
+      self.hasGivenUp = hasGivenUp
+    }
   }
 
   /// The fence core's number.
@@ -51,7 +57,8 @@ public struct FenceTimeline: Hashable, Sendable {
         place = timelines.count
         places[event.a] = place
         pointPlaces.append([:])
-        timelines.append(FenceTimeline(context: event.a, name: row.name))
+        let name = row.name.hasPrefix("fence ") ? String(row.name.dropFirst(6)) : row.name
+        timelines.append(FenceTimeline(context: event.a, name: name))
       }
       let index: Int
       if let known = pointPlaces[place][event.b] {

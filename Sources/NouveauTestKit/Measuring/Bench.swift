@@ -19,6 +19,14 @@ public struct Bench {
     public var faults = 4096
     /// Small machines measured.
     public var machines = 200
+    /// Fences of each figure of one operation; waits are a tenth of it.
+    public var fences = 100_000
+    /// Points added to one timeline.
+    public var timelinePoints = 1_000_000
+    /// Lengths of timelines that are searched, in points.
+    public var chainCurve = [1024, 16_384, 262_144]
+    /// Fences merged into one.
+    public var mergedFences = 10_000
 
     public init() {}
 
@@ -30,6 +38,10 @@ public struct Bench {
       plan.curve = [64, 512]
       plan.faults = 32
       plan.machines = 3
+      plan.fences = 100
+      plan.timelinePoints = 2048
+      plan.chainCurve = [64, 512]
+      plan.mergedFences = 100
       return plan
     }
   }
@@ -58,6 +70,7 @@ public struct Bench {
     report.measurements.append(try fault())
     report.measurements.append(try smallMachine())
     report.measurements.append(try untouchedMemory())
+    report.measurements += try fences()
     return report
   }
 

@@ -1,3 +1,4 @@
+import Base
 public import KernelRuntime
 
 /// A trace in the JSON form that Chrome's and Perfetto's viewers load.
@@ -65,6 +66,14 @@ public struct ChromeTrace {
     String(kind.name.prefix { $0 != "." })
   }
 
+  /// The kind's name, and the error's where the event is one, so that it is seen without a click.
+  private static func title(_ event: TraceEvent) -> String {
+    guard let errno = event.arguments.first(where: { $0.name == "errno" })?.value, errno != 0,
+      let number = Int32(exactly: errno)
+    else { return event.kind.name }
+    return "\(event.kind.name) \(KernelError(errno: number).name)"
+  }
+
   private mutating func append(_ event: TraceEvent, to lines: inout [JSONValue]) {
     let place: [(String, JSONValue)] = [
       ("pid", .integer(Self.process(trace.rows[event.row.index].group))),
@@ -75,7 +84,7 @@ public struct ChromeTrace {
     func slice(_ duration: UInt64) -> JSONValue {
       .object(
         [
-          ("name", .string(event.kind.name)), ("cat", .string(Self.family(event.kind))),
+          ("name", .string(Self.title(event))), ("cat", .string(Self.family(event.kind))),
           ("ph", .string("X")),
         ] + place + [("dur", .literal(Self.microseconds(duration))), ("args", arguments)])
     }
@@ -85,7 +94,7 @@ public struct ChromeTrace {
       lines.append(
         .object(
           [
-            ("name", .string(event.kind.name)), ("cat", .string(Self.family(event.kind))),
+            ("name", .string(Self.title(event))), ("cat", .string(Self.family(event.kind))),
             ("ph", .string("i")), ("s", .string("t")),
           ] + place + [("args", arguments)]))
     case .flowStart, .flowStep, .flowEnd:
