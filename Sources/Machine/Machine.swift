@@ -18,6 +18,8 @@ public final class Machine {
   public private(set) var driver: NouveauDevice?
   /// Device memory and the processes that use it; nil with the driver.
   public private(set) var svm: SVM?
+  /// Device memory of drivers that left pages behind.
+  private var unbound: [SVM] = []
   /// In order of creation, without those that have exited.
   public private(set) var processes: [UserProcess] = []
 
@@ -103,6 +105,9 @@ public final class Machine {
     guard let driver else { return }
     await driver.shutdown()
     for process in processes { process.driverIsGone() }
+    // Entries of page tables still lead to a driver whose pages could not come back: a fault there
+    // must end in a signal, and the audit names the entries.
+    if let svm, svm.devicePagesInUse > 0 { unbound.append(svm) }
     svm = nil
     self.driver = nil
   }

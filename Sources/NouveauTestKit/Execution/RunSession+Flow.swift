@@ -28,8 +28,9 @@ extension RunSession {
     await target.kernel.sleep(Self.settlingTime)
     for (name, shadow) in shadows { await readEveryPage(name, shadow) }
     auditAtEnd()
-    // A pin or lock that the scenario keeps would make the driver wait for ever.
-    guard pins.isEmpty && locks.isEmpty && !isStopped else { return }
+    // A pin or lock that the scenario keeps would make the driver wait for ever, and a page that
+    // can't be read any more keeps it bound.
+    guard pins.isEmpty && locks.isEmpty && !isStopped && !mayLose else { return }
     do throws(OperationFailure) {
       try await target.teardown()
       for (name, shadow) in shadows { await readEveryPage(name, shadow) }
@@ -37,6 +38,12 @@ extension RunSession {
     } catch {
       // The driver is gone already.
       return
+    }
+  }
+
+  private var mayLose: Bool {
+    target.kernel.failures.rules.contains { rule in
+      rule.isPinned && rule.strikes > 0 && Self.losingPoints.contains(rule.point)
     }
   }
 
@@ -71,9 +78,6 @@ extension RunSession {
   ) {
     // The scenario may have taken the right to read away.
     if case .signal(.SIGSEGV, _) = outcome { return }
-    let mayLose = target.kernel.failures.rules.contains { rule in
-      rule.isPinned && rule.strikes > 0 && Self.losingPoints.contains(rule.point)
-    }
     flow?.returned("P\(page) of \(name) at the end", outcome)
     if mayLose { return }
     failAtEnd(
