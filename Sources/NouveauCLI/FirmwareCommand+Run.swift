@@ -53,7 +53,8 @@ struct FirmwareRun: ParsableCommand {
     let (code, data, entry) = try microcode()
     guard PCOPYBench.room(code: code.count, data: data.count) else {
       throw FirmwareFiles.bad(
-        "error: \(code.count) bytes of code and \(data.count) of data do not fit the engine; it has "
+        "error: \(code.count) bytes of code and \(data.count) of data do not fit the engine; "
+          + "it has "
           + "\(FalconConfiguration.pcopy.codeBytes) and \(FalconConfiguration.pcopy.dataBytes)")
     }
     let script: PCOPYScript

@@ -7,8 +7,8 @@ import Nouveau
 import NouveauTestKit
 
 #if DEBUG
-  /// A bulk migration, stores and loads by the CPU, and accesses by the GPU, all at once on one small
-  /// machine; afterwards a second migration with nobody in its way, and a look at every byte.
+  /// A bulk migration, stores and loads by the CPU, and accesses by the GPU, all at once on one
+  /// small machine; afterwards a second migration with nobody in its way, and a look at every byte.
   ///
   /// With a defect put back, the same flow on a driver that has it.
   struct DeviceMemoryFlow: Flow {

@@ -114,7 +114,8 @@ import Testing
       description: "past the last method", words: [1 << 29 | 2 << 16 | 0xfff], bit: 18),
     BadWord(description: "ILLEGAL", words: [MethodHeader.immediate(0, 4, 0).word], bit: 21),
     BadWord(
-      description: "unknown host method", words: [MethodHeader.immediate(0, 0xf0, 0).word], bit: 21),
+      description: "unknown host method",
+      words: [MethodHeader.immediate(0, 0xf0, 0).word], bit: 21),
     BadWord(
       description: "SYNCPOINT", words: [MethodHeader.immediate(0, 0x74, 0).word], bit: 21),
     BadWord(description: "bad YIELD", words: [MethodHeader.immediate(0, 0x80, 9).word], bit: 21),

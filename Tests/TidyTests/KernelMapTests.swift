@@ -149,18 +149,19 @@ import Testing
     var text = """
       # Kernel map
 
-      Each function or structure of Linux 6.12 that a comment in the sources names as the original of
-      something here, and its counterpart. A name can have several counterparts, and one counterpart
-      several originals. The file is made from those comments by a test (`KernelMapTests`), which fails
-      when the two differ; `NOUVEAU_WRITE_DOCS=1 swift test --filter kernelMap` writes it anew.
+      Each function or structure of Linux 6.12 that a comment in the sources names as the original
+      of something here, and its counterpart. A name can have several counterparts, and one
+      counterpart several originals. The file is made from those comments by a test
+      (`KernelMapTests`), which fails when the two differ;
+      `NOUVEAU_WRITE_DOCS=1 swift test --filter kernelMap` writes it anew.
 
       | Linux | In | Here | File |
       | --- | --- | --- | --- |
 
       """
     for row in rows {
-      text +=
-        "| `\(row.kernel)` | \(row.place) | `\(row.swift)` | [\(short(row.file))](../\(row.file)) |\n"
+      let link = "[\(short(row.file))](../\(row.file))"
+      text += "| `\(row.kernel)` | \(row.place) | `\(row.swift)` | \(link) |\n"
     }
     return text
   }

@@ -184,7 +184,8 @@ extension Kernel {
     let hasStopped = unsafe task.isFinished || task.continuation != nil
     invariant(
       hasStopped,
-      "\(task.name) left its machine's thread: a body isolated to another actor, as top-level code is"
+      "\(task.name) left its machine's thread: a body isolated to another actor, "
+        + "as top-level code is"
     )
   }
 

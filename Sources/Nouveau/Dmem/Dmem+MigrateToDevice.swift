@@ -36,7 +36,8 @@ extension Dmem {
   /// stays whole, and the result names the error. Throws `EINVAL` for a range that is empty,
   /// unaligned or not wholly mapped, and what the core says of mappings that can't migrate.
   ///
-  /// LOCKING: takes the mmap lock for reading, then the svmm mutex. Kernel: nouveau_dmem_migrate_vma
+  /// LOCKING: takes the mmap lock for reading, then the svmm mutex. Kernel:
+  /// nouveau_dmem_migrate_vma
   package func migrateToDevice(
     _ svmm: SVMM, _ range: VirtualRange
   ) async throws(KernelError) -> MigrationResult {
@@ -93,8 +94,8 @@ extension Dmem {
     }
   }
 
-  /// The range cut at the borders of its mappings; `EINVAL` when a part isn't mapped. Checked before
-  /// anything moves, so that a bad range changes nothing.
+  /// The range cut at the borders of its mappings; `EINVAL` when a part isn't mapped. Checked
+  /// before anything moves, so that a bad range changes nothing.
   func mappedParts(
     of range: VirtualRange, in space: AddressSpace
   ) throws(KernelError) -> [VirtualRange] {

@@ -11,7 +11,8 @@ extension SVM {
     let inUse = dmem.pagesInUse
     if inUse < entries || inUse > entries + held {
       offences.append(
-        "dmem: \(inUse) device pages in use, \(entries) entries name one, \(held) are held otherwise"
+        "dmem: \(inUse) device pages in use, \(entries) entries name one, "
+          + "\(held) are held otherwise"
       )
     }
     for svmm in processes.all { audit(svmm, &offences) }

@@ -2,8 +2,9 @@ public import Base
 public import DMAFence
 public import KernelRuntime
 
-/// The driver's own copy routine and its own fences: jobs are done one after the other, each after a
-/// time, and a counter says how many are over. Job n's fence is signalled when the counter passes n.
+/// The driver's own copy routine and its own fences: jobs are done one after the other, each after
+/// a time, and a counter says how many are over. Job n's fence is signalled when the counter passes
+/// n.
 public final class CopyThread {
   /// One piece of work.
   public struct Copy {

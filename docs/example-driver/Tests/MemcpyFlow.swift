@@ -87,8 +87,8 @@ private final class World {
     expected[page] = [value]
   }
 
-  /// Reads every byte, goes once more to the device, and tears down. What fails is tried again, as a
-  /// user would; at the third time nothing is made to fail any more, and it has to work.
+  /// Reads every byte, goes once more to the device, and tears down. What fails is tried again, as
+  /// a user would; at the third time nothing is made to fail any more, and it has to work.
   func finish() async {
     guard let space else { return }
     if start.rawValue != 0 {
