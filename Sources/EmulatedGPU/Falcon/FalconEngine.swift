@@ -8,7 +8,10 @@ import NVHardware
 ///
 /// The falcon's clock follows the machine's: whenever anybody looks, the core has lived through all
 /// cycles up to now, and a copy's bytes move at the time at which it ends. Where durations are zero
-/// (real-time mode), the core runs until it rests.
+/// (real-time mode), the core runs until it rests. A core that spins for long without any effect
+/// waits for somebody outside, as after a dispatch error. Then most of its cycles are left out, in
+/// the end all until somebody touches it, so that a time-out of seconds doesn't mean billions of
+/// instructions.
 final class FalconEngine {
   let board: Board
   let info: ChipEngine
@@ -37,6 +40,10 @@ final class FalconEngine {
   /// Methods retired since the last look, which tells a core at work from one that waits for a
   /// copy.
   private var retiredSinceLook = 0
+  /// Cycles since anything came of them or came from outside.
+  private var quietCycles: UInt64 = 0
+  /// Looks in a row at a core that is quiet.
+  private var quietLooks: UInt64 = 0
   private var timer: TimerHandle?
   private var madeAgent: Agent?
   var agent: Agent {
@@ -48,6 +55,10 @@ final class FalconEngine {
 
   /// Cycles after which the host hears of methods that were taken, while the core is at work.
   private static let quantum: UInt64 = 2_000
+  /// Cycles without effect after which a core is taken to wait for somebody outside.
+  private static let quietLimit: UInt64 = 500_000
+  /// Looks at such a core before it is left alone; each pause is twice as long as the last.
+  private static let mostQuietLooks: UInt64 = 14
 
   init(
     _ board: Board, _ mmu: MMU, _ reports: FaultReports, _ interrupts: HostInterrupts,
@@ -78,18 +89,37 @@ final class FalconEngine {
 
   /// Lets the core live up to now, and arranges for the next look.
   func catchUp() {
-    guard !isHung, !board.isLost else { return }
+    guard !isHung, !isFaulted, !board.isLost else { return }
     retiredSinceLook = 0
+    let before = core.cycle
     let state = cycleTime == 0 ? runUntilRest() : runUntilNow()
+    if state == .budgetSpent, unit.deadline == nil, retiredSinceLook == 0 {
+      quietCycles &+= core.cycle - before
+    } else {
+      noteEffect()
+    }
     takeEvents()
     timer?.cancel()
     timer = nil
-    guard state == .budgetSpent, !isFaulted else { return }
+    guard state == .budgetSpent, !isFaulted, quietLooks < Self.mostQuietLooks else { return }
     timer = agent.kick(after: nextLook)
+  }
+
+  private var isQuiet: Bool { quietCycles >= Self.quietLimit }
+
+  private func noteEffect() {
+    quietCycles = 0
+    quietLooks = 0
   }
 
   private func runUntilNow() -> FalconRunState {
     let now = board.kernel.now
+    if isQuiet {
+      livedUntil = now
+      let state = core.run(cycles: Self.quantum)
+      targetCycle = core.cycle
+      return state
+    }
     let cycles = (now &- livedUntil) / cycleTime
     livedUntil &+= cycles * cycleTime
     targetCycle &+= cycles
@@ -104,7 +134,7 @@ final class FalconEngine {
   /// Time does not count: each copy ends when the core waits for it. A core that waits for somebody
   /// outside, such as for the driver after a dispatch error, gets another turn later.
   private func runUntilRest() -> FalconRunState {
-    for _ in 0..<64 {
+    for _ in 0..<(isQuiet ? 1 : 64) {
       let due = unit.deadline.map { $0 > core.cycle ? $0 - core.cycle : 0 }
       let state = core.run(cycles: max(Self.quantum, due ?? 0))
       if state != .budgetSpent { return state }
@@ -115,6 +145,10 @@ final class FalconEngine {
   /// Nanoseconds until something is worth a look: the end of a copy when the core only waits for
   /// it, else a while.
   private var nextLook: UInt64 {
+    if isQuiet {
+      quietLooks += 1
+      return (Self.quantum * max(1, cycleTime)) << quietLooks
+    }
     guard cycleTime > 0 else { return 1_000 }
     let isWaiting = core.isSleeping || retiredSinceLook == 0
     if isWaiting, let due = unit.deadline, due > core.cycle {
@@ -126,6 +160,7 @@ final class FalconEngine {
   /// Somebody outside gave the core something to do; until now it has lived without it.
   func disturbed() {
     guard !isHung else { return }
+    noteEffect()
     agent.kick()
   }
 
@@ -186,6 +221,7 @@ final class FalconEngine {
     timer = nil
     livedUntil = board.kernel.now
     targetCycle = core.cycle
+    noteEffect()
     onProgress()
   }
 

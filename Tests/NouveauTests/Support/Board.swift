@@ -14,13 +14,18 @@ struct Board {
   let mm: MemoryManager
   let gpu: EmulatedGPU
 
-  init(seed: UInt64? = nil, ramBytes: Int = 4 << 20, vramMiB: UInt64 = 64) throws {
+  init(
+    seed: UInt64? = nil, ramBytes: Int = 4 << 20, vramMiB: UInt64 = 64,
+    failures: FailurePlan = FailurePlan(),
+    configuration: GPUConfiguration = GPUConfiguration()
+  ) throws {
     let choices: any Choices = seed.map { RandomWalkChoices(seed: $0) } ?? FIFOChoices()
-    kernel = Kernel(choices: choices)
+    kernel = Kernel(choices: choices, failures: failures)
     mm = try MemoryManager(kernel, MemoryConfiguration(ramBytes: ramBytes))
     let dma = try DMAAddressSpace(kernel, ram: mm.ram)
-    gpu = try EmulatedGPU(
-      kernel, configuration: GPUConfiguration(vramBytes: vramMiB << 20), dma: dma)
+    var configuration = configuration
+    configuration.vramBytes = vramMiB << 20
+    gpu = try EmulatedGPU(kernel, configuration: configuration, dma: dma)
   }
 
   /// Brings the GPU up, runs `body`, shuts down. Nothing may be left on either side, and the GPU
