@@ -40,6 +40,11 @@ import Testing
     try flow.holdsInOrders(Self.isLarge(flow) ? 3 : 20)
   }
 
+  @Test(arguments: [MigrationMark.faultDuringMigration, .waitOnEntry])
+  func someOrder_reachesTheMark(mark: MigrationMark) throws {
+    try Self.flow("m20-hot-page.yaml", countsCoverage: true).reaches(mark.rawValue, within: 20)
+  }
+
   @Test func theSameToken_givesTheSameTrace() throws {
     try Self.flow("m20-hot-page.yaml").isDeterministic(schedules: 3)
   }
