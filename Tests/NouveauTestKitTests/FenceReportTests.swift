@@ -1,0 +1,98 @@
+import Base
+import DMAFence
+import Foundation
+import KernelRuntime
+import NouveauTestKit
+import Testing
+
+/// What `nouveau fences` shows.
+@Suite struct FenceReportTests {
+  private final class Driver: FenceOperations {
+    let driverName = "test"
+    let timelineName = "line"
+  }
+
+  private static func report(_ text: String) throws -> FenceReport {
+    let scenario = try ScenarioParser().parse(text, file: "fences.yaml")
+    return FenceReport.of(scenario) { request throws(KernelError) in try MachineTarget(request) }
+  }
+
+  private static let stalled = """
+    scenario: stalled
+    summary: A fence that never signals.
+    processes: [{name: app, mappings: [{name: buffer, size: 2 pages}]}]
+    steps:
+      - fill: {mapping: buffer, random: 2}
+      - migrate: {mapping: buffer, to: device, moved: 2}
+      - stall: {nth: 1, signal: never}
+      - read: {mapping: buffer, pages: P0}
+        fails: SIGBUS
+    """
+
+  @Test func timeline_showsEmitSignalWaiterAndError() throws {
+    let report = try Self.report(Self.stalled)
+    #expect(report.run.passed)
+    #expect(report.timelines.count == 1)
+    let timeline = try #require(report.timelines.first)
+    #expect(timeline.name == "copy engine channel")
+    #expect(timeline.points.map(\.seqno) == [1, 2])
+    #expect(timeline.points.map(\.error) == [nil, .ETIMEDOUT])
+    #expect(timeline.points.flatMap(\.waiters).map(\.hasGivenUp) == [false, true])
+    for point in timeline.points {
+      let emitted = try #require(point.emitted)
+      let signalled = try #require(point.signalled)
+      #expect(emitted < signalled)
+      #expect(point.waiters.allSatisfy { $0.time >= emitted })
+    }
+  }
+
+  @Test func waitInVain_hasAGraphWithTheFenceAtItsEnd() throws {
+    let report = try Self.report(Self.stalled)
+    #expect(report.hangs.count == 1)
+    let hang = try #require(report.hangs.first)
+    #expect(hang.tasks.contains { $0.reason == .fence(context: 1, seqno: 2) })
+    let text = report.text()
+    #expect(text.contains("main gave up waiting for fence 1:2"))
+    #expect(text.contains("chain: hang.fence-never-signalled: main waits for fence 1:2"))
+    #expect(text == (try Self.report(Self.stalled).text()), "equal runs give equal text")
+  }
+
+  /// What docs/fences.md shows is what the command prints.
+  @Test func document_showsTheCommandsOutput() throws {
+    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+      .deletingLastPathComponent().deletingLastPathComponent()
+    let path = root.appending(path: "docs/scenarios/a2-fence-never-signals.yaml").path
+    let report = FenceReport.of(try ScenarioFile.load(path)) { request throws(KernelError) in
+      try MachineTarget(request)
+    }
+    let document = try String(
+      contentsOf: root.appending(path: "docs/fences.md"), encoding: .utf8)
+    #expect(document.contains("\n" + report.text() + "```\n"), "now it prints:\n\(report.text())")
+  }
+
+  @Test func timelines_ofOneTraceAreTold() throws {
+    let kernel = Kernel(trace: Trace(isOn: true))
+    let row = kernel.trace.row("fence A", in: .fences)
+    let driver = Driver()
+    _ = try kernel.run("maker") {
+      let first = Fence(kernel, operations: driver, context: 7, seqno: 1, row: row)
+      let other = Fence(kernel, operations: driver, context: 8, seqno: 1)
+      let waiter = kernel.spawn("waiter") { _ = await first.wait(timeout: 1_000) }
+      await kernel.sleep(100)
+      first.setError(.EIO)
+      first.signal()
+      await waiter.join()
+      withExtendedLifetime(other) {}
+    }
+    let timelines = FenceTimeline.all(in: kernel.trace)
+    #expect(timelines.map(\.context) == [7, 8])
+    #expect(timelines.map(\.name) == ["A", "maker"])
+    #expect(timelines.map(\.failed).first == 1)
+    let waiters = timelines[0].points[0].waiters
+    #expect(waiters == [FenceTimeline.Waiter(task: "waiter", time: 100, hasGivenUp: false)])
+    // The viewer's rows name the error, too.
+    let json = ChromeTrace.json(of: kernel.trace)
+    #expect(json.contains("\"name\":\"fence.signal EIO\""))
+    #expect(json.contains("\"args\":{\"name\":\"fence A\"}"))
+  }
+}
