@@ -84,6 +84,25 @@ import Testing
     }
   }
 
+  /// One page of VRAM has an uncorrectable error: that page is lost, and says so; its neighbours,
+  /// which share its copies, come back.
+  @Test func unreadablePage_isLostAloneAtTeardown() throws {
+    try withBench(pages: 6) { bench in
+      try await bench.fill(0..<6)
+      _ = try await bench.process.migrateToDevice(bench.all)
+      guard case .vram(let address, _) = bench.process.deviceTranslation(bench.address(2)) else {
+        Issue.record("page 2 is in VRAM")
+        return
+      }
+      bench.machine.gpu.poison(address)
+      await bench.machine.unbindDriver()
+      await #expect(throws: AccessError.sigbus(bench.address(2), .EHWPOISON)) {
+        _ = try await bench.process.space.load(bench.address(2), count: 1)
+      }
+      #expect(await bench.damaged(0..<6) == [2])
+    }
+  }
+
   @Test func emptyChunks_areGivenBack() throws {
     try withBench(pages: 1100, configure: { $0.policy.emptyChunksKept = 0 }) { bench in
       _ = try await bench.process.migrateToDevice(bench.all)

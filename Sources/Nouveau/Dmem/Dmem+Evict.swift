@@ -43,7 +43,7 @@ extension Dmem {
     let start = kernel.now
     while chunk.inUse > 0 {
       let before = chunk.inUse
-      result.error = await evictPass(chunk, &result)
+      result.error = await evictPass(chunk.range, &result)
       if chunk.inUse == 0 { break }
       if result.error != nil && !isWorthRetrying { break }
       if result.error != nil { failures += 1 }
@@ -66,10 +66,22 @@ extension Dmem {
   /// was killed gives it too, and the next pass rebuilds that.
   private var isWorthRetrying: Bool { !device.isLost && kernel.now < .max }
 
-  private func evictPass(_ chunk: DmemChunk, _ result: inout EvictionResult) async -> KernelError? {
+  /// Copies the pages of a chunk by themselves after copying them together has failed: one page that
+  /// can't be read, as with an uncorrectable error of its memory, must not take the others along.
+  private func evictOneByOne(_ chunk: DmemChunk, _ result: inout EvictionResult) async {
+    for index in 0..<DmemChunk.pages where chunk.isInUse(chunk.range.start + index) {
+      if device.isLost { return }
+      let page = PFNRange(start: chunk.range.start + index, count: 1)
+      if let error = await evictPass(page, &result) { result.error = error }
+    }
+    result.left = chunk.inUse
+  }
+
+  /// Brings back what of a range of device pages can be collected now; the error of its copies.
+  private func evictPass(_ range: PFNRange, _ result: inout EvictionResult) async -> KernelError? {
     let scratch = takeScratch()
     defer { spareScratch.append(scratch) }
-    let pages = await mm.migrateDeviceSetup(chunk.range, scratch.buffers)
+    let pages = await mm.migrateDeviceSetup(range, scratch.buffers)
     guard pages.collected > 0 else {
       pages.abandon()
       return nil
@@ -113,6 +125,7 @@ extension Dmem {
     await chunkMutex.withLock { () async in }
     for chunk in chunks where !chunk.isClosing {
       var result = await evict(chunk)
+      if result.left > 0 && isForced && result.error != nil { await evictOneByOne(chunk, &result) }
       if result.left > 0 && isForced && (device.isLost || result.error != nil) {
         result.lost = await poison(chunk)
         result.left = chunk.inUse
