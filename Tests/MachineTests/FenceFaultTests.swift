@@ -286,7 +286,8 @@ import Testing
     }
   }
 
-  /// Bytes that were on the device are gone with it: SIGBUS, never other bytes. All others are right.
+  /// Bytes that were on the device are gone with it: SIGBUS, never other bytes. All others are
+  /// right.
   @Test(arguments: Flow.allCases, [Order.fifo] + (21...24).map { .random(seed: $0) })
   func lostDevice_isAnErrorAndNeverWrongBytes(flow: Flow, order: Order) throws {
     for passage in 1...2 as ClosedRange<UInt64> {
