@@ -1,6 +1,7 @@
 import ArgumentParser
 import Base
 import Falcon
+import Machine
 import NouveauTestKit
 
 /// `nouveau demo`: the narrated run.
@@ -18,17 +19,27 @@ struct DemoCommand: ParsableCommand {
       EXAMPLES
         nouveau demo
         nouveau demo --file /boot/vmlinuz
+        nouveau demo --profile gf100-copy
         nouveau demo --quiet && echo fine
       """)
 
   @Option(help: "The file whose first 8 MiB travel; by default the command itself.")
   var file: String?
 
+  @Option(help: "The GPU: \(GPUProfiles.names.joined(separator: " or ")).")
+  var profile = GPUProfiles.names[0]
+
   @Option(help: "Seed of draws in the model.")
   var seed: UInt64 = 0
 
   @Flag(name: .shortAndLong, help: "Print the result only.")
   var quiet = false
+
+  func validate() throws {
+    if !GPUProfiles.names.contains(profile) {
+      throw ValidationError("The GPU is one of: \(GPUProfiles.names.joined(separator: ", ")).")
+    }
+  }
 
   func run() throws {
     let path = file ?? "/proc/self/exe"
@@ -39,7 +50,7 @@ struct DemoCommand: ParsableCommand {
     let isQuiet = quiet
     let demo: Demo
     do throws(KernelError) {
-      demo = try Demo(bytes: bytes, seed: seed, hash: SHA256.hex) { line in
+      demo = try Demo(bytes: bytes, seed: seed, profile: profile, hash: SHA256.hex) { line in
         if !isQuiet { Terminal.print(line + "\n") }
       }
     } catch {

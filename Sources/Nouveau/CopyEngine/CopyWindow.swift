@@ -4,6 +4,9 @@ import Base
 /// channel's address space for good, in large pages; pages of the host are mapped for the copies of
 /// one submission and taken away behind its fence.
 ///
+/// The first submissions at a time use slots whose page tables exist from the start: a page must be
+/// able to come back when VRAM is full, and so without memory for a table.
+///
 /// Kernel: nouveau maps both sides of a move into the client's address space before it copies
 /// (nouveau_bo_move_prep, nouveau_bo.c); its dmem knows only classes with physical addresses.
 package final class CopyWindow {
@@ -11,11 +14,21 @@ package final class CopyWindow {
   /// Where VRAM address 0 would stand; a multiple of the largest page.
   private let vramBase: GPUVirtualAddress
   private let vramBytes: UInt64
+  /// Ranges of ``slotPages`` with tables that stay, and whether each is free.
+  private var slots: [(address: GPUVirtualAddress, isFree: Bool)] = []
+
+  /// Submissions that are under way at once in common use: two batches each of two tasks.
+  private static let slotCount = 4
+  /// Two tables; their first and last entries keep them, and guard the slot.
+  private static let slotPages = 2 * PageSize.pagesPerHuge
+  private static let slotBytes = UInt64(slotPages * PageSize.bytes)
 
   /// Pages of the host that stand in the window.
   package struct Lease {
     let address: GPUVirtualAddress
     let pages: Int
+    /// The slot that holds them; nil for a range of their own.
+    let slot: Int?
   }
 
   /// Maps VRAM. `ENOSPC` without room in the address space, `ENOMEM` without room for tables.
@@ -31,13 +44,28 @@ package final class CopyWindow {
           .vram(range.lowerBound), at: vramBase + range.lowerBound.rawValue,
           bytes: range.upperBound - range.lowerBound)
       }
+      for _ in 0..<Self.slotCount { try await makeSlot() }
     } catch {
       await destroy()
       throw error
     }
   }
 
+  private func makeSlot() async throws(KernelError) {
+    let address = try space.allocateRange(
+      bytes: Self.slotBytes, alignment: UInt64(PageSize.hugeBytes))
+    slots.append((address, true))
+    try await space.setPages(at: address, count: Self.slotPages) { page in
+      page == 0 || page == Self.slotPages - 1 ? .sparse : nil
+    }
+  }
+
   func destroy() async {
+    for slot in slots {
+      await space.unmap(slot.address, bytes: Self.slotBytes)
+      space.freeRange(slot.address, bytes: Self.slotBytes)
+    }
+    slots = []
     await space.unmap(vramBase, bytes: vramBytes)
     space.freeRange(vramBase, bytes: vramBytes)
   }
@@ -51,20 +79,32 @@ package final class CopyWindow {
         append(&hosts, address, run, writable: true)
       }
     }
-    var lease: Lease?
-    if !hosts.isEmpty {
-      let bytes = UInt64(hosts.count * PageSize.bytes)
-      let address = try space.allocateRange(bytes: bytes)
+    let lease = hosts.isEmpty ? nil : try await show(hosts)
+    var next = lease?.address ?? vramBase
+    return (lease, runs.map { translated($0, &next) })
+  }
+
+  private func show(_ hosts: [GPUPTE]) async throws(KernelError) -> Lease {
+    if hosts.count <= Self.slotPages - 2, let free = slots.firstIndex(where: \.isFree) {
+      slots[free].isFree = false
+      let address = slots[free].address + UInt64(PageSize.bytes)
       do throws(KernelError) {
         try await space.setPages(hosts, at: address)
       } catch {
-        space.freeRange(address, bytes: bytes)
+        slots[free].isFree = true
         throw error
       }
-      lease = Lease(address: address, pages: hosts.count)
+      return Lease(address: address, pages: hosts.count, slot: free)
     }
-    var next = lease?.address ?? vramBase
-    return (lease, runs.map { translated($0, &next) })
+    let bytes = UInt64(hosts.count * PageSize.bytes)
+    let address = try space.allocateRange(bytes: bytes)
+    do throws(KernelError) {
+      try await space.setPages(hosts, at: address)
+    } catch {
+      space.freeRange(address, bytes: bytes)
+      throw error
+    }
+    return Lease(address: address, pages: hosts.count, slot: nil)
   }
 
   private func append(
@@ -98,6 +138,10 @@ package final class CopyWindow {
   /// stopped.
   func unmap(_ lease: Lease) async {
     await space.unmapPages(at: lease.address, count: lease.pages)
-    space.freeRange(lease.address, bytes: UInt64(lease.pages * PageSize.bytes))
+    if let slot = lease.slot {
+      slots[slot].isFree = true
+    } else {
+      space.freeRange(lease.address, bytes: UInt64(lease.pages * PageSize.bytes))
+    }
   }
 }

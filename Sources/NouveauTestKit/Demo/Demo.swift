@@ -29,11 +29,12 @@ public final class Demo {
 
   /// - Parameters:
   ///   - bytes: what travels, cut or filled up with zeros to `byteCount`.
+  ///   - profile: the GPU, a name of `GPUProfiles`.
   ///   - hash: names the bytes before and after, such as SHA-256.
   ///   - say: told each line of the narration.
-  /// - Throws: `ENOMEM` when the machine can't be made.
+  /// - Throws: `EINVAL` for a profile that isn't there, `ENOMEM` when the machine can't be made.
   public init(
-    bytes: [UInt8], byteCount: Int = 8 << 20, seed: UInt64 = 0,
+    bytes: [UInt8], byteCount: Int = 8 << 20, seed: UInt64 = 0, profile: String = "gp100",
     hash: @escaping ([UInt8]) -> String, say: @escaping (String) -> Void
   ) throws(KernelError) {
     content =
@@ -41,6 +42,8 @@ public final class Demo {
       + [UInt8](repeating: 0, count: max(0, byteCount - bytes.count))
     var configuration = MachineConfiguration()
     configuration.ramBytes = 64 << 20
+    guard let chip = GPUProfiles.chip(named: profile) else { throw .EINVAL }
+    configuration.gpu.chip = chip
     configuration.gpu.vramBytes = 64 << 20
     configuration.choices = FIFOChoices(seed: seed)
     machine = try Machine(configuration)

@@ -32,6 +32,8 @@ public final class MachineTarget {
     let plan = request.plan
     var configuration = MachineConfiguration()
     configuration.ramBytes = plan.ramBytes
+    guard let chip = GPUProfiles.chip(named: plan.profile) else { throw .EINVAL }
+    configuration.gpu.chip = chip
     configuration.gpu.vramBytes = plan.vramBytes
     configuration.mode = plan.isRealTime ? .realTime : .simulated
     configuration.choices = request.makeChoices()

@@ -52,7 +52,12 @@ extension Schema {
       [
         SchemaKey(
           "profile",
-          .choice([SchemaChoice("gp100", "Pascal GP100: copy engine class C0B5, one page fault")]),
+          .choice([
+            SchemaChoice("gp100", "Pascal GP100: copy engine class C0B5, one page fault"),
+            SchemaChoice(
+              "gf100-copy",
+              "the same host with Fermi's copy engines: class 90B5, carried out by microcode"),
+          ]),
           fallback: "gp100", example: "gp100", "The GPU."),
         SchemaKey(
           "ram", .size((1 << 20)...(1 << 38), multipleOf: pageBytes), fallback: "64 MiB",
