@@ -66,8 +66,9 @@ extension Dmem {
   /// was killed gives it too, and the next pass rebuilds that.
   private var isWorthRetrying: Bool { !device.isLost && kernel.now < .max }
 
-  /// Copies the pages of a chunk by themselves after copying them together has failed: one page that
-  /// can't be read, as with an uncorrectable error of its memory, must not take the others along.
+  /// Copies the pages of a chunk by themselves after copying them together has failed: one page
+  /// that can't be read, as with an uncorrectable error of its memory, must not take the others
+  /// along.
   private func evictOneByOne(_ chunk: DmemChunk, _ result: inout EvictionResult) async {
     for index in 0..<DmemChunk.pages where chunk.isInUse(chunk.range.start + index) {
       if device.isLost { return }
