@@ -36,8 +36,8 @@ extension Dmem {
   /// stays whole, and the result names the error. Throws `EINVAL` for a range that is empty,
   /// unaligned or not wholly mapped, and what the core says of mappings that can't migrate.
   ///
-  /// LOCKING: takes the mmap lock for reading, then the svmm mutex. Kernel:
-  /// nouveau_dmem_migrate_vma
+  /// LOCKING: takes the mmap lock for reading, then the svmm mutex.
+  /// Kernel: nouveau_dmem_migrate_vma
   package func migrateToDevice(
     _ svmm: SVMM, _ range: VirtualRange
   ) async throws(KernelError) -> MigrationResult {
