@@ -4,7 +4,7 @@ import NVHardware
 /// the microcode which the driver uploads.
 ///
 /// Not a chip that NVIDIA made, and so with an id of its own: everything but the copy engines is
-/// GP100's (docs/decisions/0010-fermi-copy-engine-behind-pascal-host.md says why).
+/// GP100's (docs/decisions/0007-fermi-copy-engine-behind-pascal-host.md says why).
 ///
 /// SOURCE: envytools docs/hw/fifo/pcopy.rst: register windows 0x104000 and 0x105000, PMC enable
 /// bits 6 and 7, interrupt bits 5 and 6, MMU engine ids 0x15 and 0x16. Engine and runlist numbers

@@ -3,7 +3,7 @@ package import DeviceSeam
 package import NVHardware
 
 /// GF100's copy engines behind GP100's host: a profile of the emulated device, and no chip that was
-/// ever made (docs/decisions/0010-fermi-copy-engine-behind-pascal-host.md).
+/// ever made (docs/decisions/0007-fermi-copy-engine-behind-pascal-host.md).
 package struct ChipGF100Copy: ChipProfile {
   package init() {}
 
