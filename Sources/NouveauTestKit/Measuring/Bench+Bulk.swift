@@ -11,9 +11,10 @@ private struct BulkRig {
   let process: UserProcess
   let range: VirtualRange
 
-  init(bytes: Int, mode: Kernel.Mode) throws(KernelError) {
+  init(bytes: Int, mode: Kernel.Mode, movesBytes: Bool = true) throws(KernelError) {
     var configuration = MachineConfiguration()
     configuration.mode = mode
+    configuration.gpu.movesBytes = movesBytes
     // Page tables, and batches in flight with both copies of a page, need room beside the bytes.
     let room = ((UInt64(bytes) + UInt64(bytes) / 8) >> 20 + 64) << 20
     configuration.ramBytes = room
@@ -99,17 +100,16 @@ extension Bench {
     }
   }
 
-  /// What a page costs beside its bytes: a round trip's time less that of copying the bytes twice.
+  /// What a page costs beside its bytes, there and back averaged: the device does everything but
+  /// move the bytes (``GPUConfiguration/movesBytes``).
   func bookkeeping() throws(KernelError) -> [Measurement] {
     var rows: [Measurement] = []
     for pages in plan.curve {
       progress("bookkeeping of \(pages) pages")
-      let bytes = pages * PageSize.bytes
       // Small sizes are repeated, so that a sample lasts long enough for the clock.
       let rounds = max(1, min(64, 65_536 / pages))
-      let copy = try memcpySeconds(bytes, samples: plan.bulkSamples * rounds).sorted()
-      let copied = copy[copy.count / 2]
-      let rig = try BulkRig(bytes: bytes, mode: .simulated)
+      let rig = try BulkRig(
+        bytes: pages * PageSize.bytes, mode: .simulated, movesBytes: false)
       _ = try rig.round()
       var samples: [Double] = []
       for _ in 0..<plan.bulkSamples {
@@ -118,8 +118,7 @@ extension Bench {
           let (there, back) = try rig.round()
           total += there + back
         }
-        let perPage = (total / Double(rounds) / 2 - copied) / Double(pages) * 1e9
-        samples.append(max(0, perPage))
+        samples.append(total / Double(rounds) / 2 / Double(pages) * 1e9)
       }
       rows.append(
         Measurement(
