@@ -4,8 +4,8 @@ import Base
 public final class VMA {
   /// What a mapping is, beside its protection.
   public struct Flags: OptionSet, Hashable, Sendable {
-    public let rawValue: UInt16
-    public init(rawValue: UInt16) { self.rawValue = rawValue }
+    public let rawValue: UInt32
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
 
     /// Private anonymous memory: empty places may be filled.
     public static let anonymous = Flags(rawValue: 1 << 0)
@@ -14,6 +14,20 @@ public final class VMA {
     public static let special = Flags(rawValue: 1 << 1)
     /// A userfaultfd watches missing pages (`VM_UFFD_MISSING`), in its SIGBUS mode.
     public static let userfaultMissing = Flags(rawValue: 1 << 2)
+    /// Writes are seen by every process that maps the same (`VM_SHARED`).
+    public static let shared = Flags(rawValue: 1 << 3)
+    /// Pages come from a file, or from the shared memory behind a shared anonymous mapping.
+    public static let file = Flags(rawValue: 1 << 4)
+    /// Huge pages of the pool (`VM_HUGETLB`).
+    public static let hugetlb = Flags(rawValue: 1 << 5)
+    /// With `special`: frames without a page behind them (`VM_PFNMAP`).
+    public static let pfnMap = Flags(rawValue: 1 << 6)
+    /// A child of `fork` doesn't get the mapping (`VM_DONTCOPY`).
+    public static let dontFork = Flags(rawValue: 1 << 7)
+    /// A child of `fork` gets the mapping empty (`VM_WIPEONFORK`).
+    public static let wipeOnFork = Flags(rawValue: 1 << 15)
+    /// With `special`: frames with and without a page behind them (`VM_MIXEDMAP`).
+    public static let mixedMap = Flags(rawValue: 1 << 16)
   }
 
   public internal(set) var range: VirtualRange
