@@ -114,3 +114,14 @@ extension PageTableEntry.Location {
     return false
   }
 }
+
+// What a test does in a process of its own making.
+extension AddressSpace {
+  func read(_ address: VirtualAddress) async throws -> UInt64 {
+    UInt64(littleEndianBytes: try await load(address, count: 8))
+  }
+
+  func write(_ address: VirtualAddress, _ word: UInt64) async throws {
+    try await store(address, word.bytes)
+  }
+}
