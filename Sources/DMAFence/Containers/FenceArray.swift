@@ -29,6 +29,7 @@ public final class FenceArray: Fence {
     super.init(
       container: contexts.kernel, context: context ?? contexts.allocate(), seqno: seqno,
       is64Bit: false)
+    isBehindFaults = members.contains { $0.isBehindFaults }
   }
 
   override var currentDriverName: String { "dma_fence_array" }

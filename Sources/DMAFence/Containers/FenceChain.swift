@@ -45,6 +45,7 @@ public final class FenceChain: Fence {
       history = ChainHistory()
     }
     super.init(container: contexts.kernel, context: context, seqno: number, is64Bit: true)
+    isBehindFaults = fence.isBehindFaults || previous?.isBehindFaults == true
     history.append(self)
   }
 

@@ -59,6 +59,7 @@ public final class Reservation {
     assertHeld("dma_resv_reserve_fences")
     guard count > 0 else { throw .EINVAL }
     if list.entries.count + count <= list.capacity { return }
+    contexts.kernel.mightAllocate()
     try contexts.kernel.failures.check(.userCopyAlloc)
     let pending = list.entries.filter { !$0.fence.isSignaled }
     let grown = List(capacity: max(pending.count + count, 2 * list.capacity))
@@ -72,6 +73,7 @@ public final class Reservation {
   /// stronger. INVARIANT: it is no container, and a slot was reserved.
   public func add(_ fence: Fence, _ usage: ReservationUsage) {
     assertHeld("dma_resv_add_fence")
+    fence.willBePublished()
     invariant(
       !(fence is FenceArray || fence is FenceChain), "a container in a reservation object")
     for index in list.entries.indices {
@@ -92,6 +94,7 @@ public final class Reservation {
   /// preemption fence.
   public func replace(context: UInt64, with replacement: Fence, _ usage: ReservationUsage) {
     assertHeld("dma_resv_replace_fences")
+    replacement.willBePublished()
     for index in list.entries.indices where list.entries[index].fence.context == context {
       list.entries[index] = Entry(fence: replacement, usage: usage)
     }

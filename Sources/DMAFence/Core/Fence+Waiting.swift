@@ -28,7 +28,7 @@ extension Fence {
   ) async throws(KernelError) -> FenceWait {
     await kernel.point()
     let me = kernel.requireTask("a wait for \(self)")
-    kernel.lockChecks.mightWaitForFence(me)
+    kernel.lockChecks.mightWaitForFence(me, behindFaults: isBehindFaults)
     enableSignaling()
     if isSignaledFlag {
       kernel.trace.record(.fenceWait, context, seqno)

@@ -21,7 +21,10 @@ extension Fence {
     guard let kernel = fences.first?.kernel else { throw .EINVAL }
     await kernel.point()
     let me = kernel.requireTask("a wait for any of \(fences.count) fences")
-    kernel.lockChecks.mightWaitForFence(me)
+    for isBehindFaults in [false, true]
+    where fences.contains(where: { $0.isBehindFaults == isBehindFaults }) {
+      kernel.lockChecks.mightWaitForFence(me, behindFaults: isBehindFaults)
+    }
     var wakers: [FenceCallback?] = []
     wakers.reserveCapacity(fences.count)
     defer {

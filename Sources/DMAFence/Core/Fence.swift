@@ -22,6 +22,10 @@ public class Fence {
   /// A lock shared with other fences of the context; nil for a lock of its own.
   let sharedLock: SpinLock?
 
+  /// Its work may stand still at a page fault that the CPU has to serve. Such a fence may not be
+  /// published as others are, because memory management waits for those (R93).
+  public internal(set) final var isBehindFaults: Bool
+
   /// Nil once signalled, unless the driver wants to be told of the release.
   final var operations: (any FenceOperations)?
   final var callbacks = CallbackList()
@@ -45,9 +49,11 @@ public class Fence {
   ///   - is64Bit: whether numbers use 64 bits.
   ///   - lock: the context's lock, held while signalling; nil gives the fence one of its own.
   ///   - row: the context's row in the trace.
+  ///   - isBehindFaults: whether its work may have to wait for page faults to be served.
   public init(
     _ kernel: Kernel, operations: any FenceOperations, context: UInt64, seqno: UInt64,
-    is64Bit: Bool = false, lock: SpinLock? = nil, row: TraceRow? = nil
+    is64Bit: Bool = false, lock: SpinLock? = nil, row: TraceRow? = nil,
+    isBehindFaults: Bool = false
   ) {
     self.kernel = kernel
     lifetime = kernel.lifetime
@@ -57,6 +63,7 @@ public class Fence {
     self.is64Bit = is64Bit
     sharedLock = lock
     self.row = row
+    self.isBehindFaults = isBehindFaults
     kernel.trace.record(.fenceEmit, context, seqno, on: row)
   }
 
@@ -73,6 +80,7 @@ public class Fence {
     self.is64Bit = is64Bit
     sharedLock = nil
     row = nil
+    isBehindFaults = false
     if !isStandIn { kernel.trace.record(.fenceEmit, context, seqno) }
   }
 
@@ -201,12 +209,16 @@ public class Fence {
       .fenceSignal, context, seqno, UInt64(failure), on: row)
     guard !callbacks.isEmpty else { return true }
     isLocked = true
+    // Callbacks run under the lock, and elsewhere in interrupts: they may not allocate with reclaim.
+    let task = kernel.currentTask
+    task?.atomicDepth += 1
     callbacks.takeAll { callback in
       if let body = callback.body {
         callback.body = nil
         body(self)
       }
     }
+    task?.atomicDepth -= 1
     isLocked = false
     return true
   }

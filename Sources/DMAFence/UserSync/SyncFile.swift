@@ -13,6 +13,7 @@ public final class SyncFile {
     self.contexts = contexts
     self.fence = fence
     userName = name
+    fence.willBePublished()
   }
 
   /// The name that a merge gave, or one made from the fence: driver, timeline, context, number.

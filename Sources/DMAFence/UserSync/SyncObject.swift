@@ -31,6 +31,7 @@ public final class SyncObject {
 
   /// Puts a fence in the place of the old one; nil resets (`drm_syncobj_replace_fence`).
   public func replace(with fence: Fence?) {
+    fence?.willBePublished()
     let isNew = fence !== self.fence
     self.fence = fence
     if isNew { serveWaiters() }
@@ -42,6 +43,7 @@ public final class SyncObject {
   /// Adds a timeline point (`drm_syncobj_add_point`). A number that isn't above the last begins the
   /// timeline anew, for which ``query(lastSubmitted:)`` then answers from its start.
   public func addPoint(_ fence: Fence, at point: UInt64) {
+    fence.willBePublished()
     self.fence = FenceChain(contexts, after: self.fence, fence, seqno: point)
     serveWaiters()
   }

@@ -48,7 +48,9 @@ public final class KernelTask: Runnable {
   public var heldLocks: [HeldLock] { locks }
   final var locks: [HeldLock] = []
   /// Depth of sections in which it may not sleep.
-  final var atomicDepth = 0
+  package final var atomicDepth = 0
+  /// What it runs for the memory management, innermost last; see ``CheckedContext``.
+  final var contexts: [Int] = []
   /// The lock that it sleeps on, by ``HeldLock/instance``.
   final var waitingLock: Int?
   /// Tasks that wait for its end.

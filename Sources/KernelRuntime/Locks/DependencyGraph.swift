@@ -13,14 +13,22 @@ struct DependencyGraph {
     static let reclaim = 1
     /// MMU notifiers, which reclaim calls.
     static let notifier = 2
-    static let firstLock = 3
+    /// Shrinkers, which reclaim calls.
+    static let shrinker = 3
+    /// Lock bits of pages, all in one: who has some is not followed.
+    static let page = 4
+    /// Fences of work that may stand still at a page fault until the CPU serves it.
+    static let faultingFence = 5
+    static let firstLock = 6
     /// A row of the matrix is one word.
     static let limit = 64
   }
 
-  private var names = ["dma_fence", "fs_reclaim", "mmu_notifier"]
+  private var names = [
+    "dma_fence", "fs_reclaim", "mmu_notifier", "shrinker", "page lock", "fence behind page faults",
+  ]
   private var classes: [LockClass] = []
-  private var successors: [UInt64] = [0, 0, 0]
+  private var successors = [UInt64](repeating: 0, count: Node.firstLock)
   /// Who was seen first at an edge, by `from * 64 + to`.
   private var witnesses: [Int: String] = [:]
 
@@ -32,6 +40,9 @@ struct DependencyGraph {
     // what any driver may do, whether this run's drivers do it or not.
     insert(Node.reclaim, Node.notifier, "rule: reclaim calls MMU notifiers")
     insert(Node.notifier, Node.fence, "rule: an MMU notifier may wait for a fence")
+    insert(Node.reclaim, Node.shrinker, "rule: reclaim calls shrinkers")
+    insert(Node.shrinker, Node.fence, "rule: a shrinker may wait for a fence")
+    insert(Node.page, Node.fence, "rule: a migration waits for its copies with pages locked")
     let reservation = node(.reservation)
     insert(reservation, Node.fence, "rule: fences are waited for under dma_resv")
     insert(reservation, Node.reclaim, "rule: memory is allocated under dma_resv")
@@ -62,9 +73,15 @@ struct DependencyGraph {
   /// The edges between locks that a run has shown; the rules' own and those of fences and reclaim
   /// are left out.
   var lockEdges: [(from: String, to: String, witness: String)] {
+    let others = names[..<Node.firstLock]
+    return shownEdges.filter { !others.contains($0.from) && !others.contains($0.to) }
+  }
+
+  /// Every edge that a run has shown, by the names of ``names``; the rules' own are left out.
+  var shownEdges: [(from: String, to: String, witness: String)] {
     var edges: [(from: String, to: String, witness: String)] = []
-    for from in successors.indices where from >= Node.firstLock {
-      for to in successors.indices where to >= Node.firstLock && has(from, to) {
+    for from in successors.indices {
+      for to in successors.indices where has(from, to) {
         guard let witness = witnesses[from * Node.limit + to], !witness.hasPrefix("rule: ") else {
           continue
         }

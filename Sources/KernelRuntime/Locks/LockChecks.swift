@@ -16,6 +16,8 @@ public struct LockOffence: Hashable, Sendable, CustomStringConvertible {
     case signalling
     /// Locks, fences and reclaim that wait for each other in a circle.
     case cycle
+    /// An allocation that may sleep, in an interrupt or a fence's callback.
+    case atomic
   }
   public let rule: Rule
   public let task: String
@@ -46,6 +48,11 @@ public final class LockChecks {
   lazy var graph = DependencyGraph.initial
   /// Which lock was taken while which other was held, by class, with who was first seen to.
   public var observedOrder: [(from: String, to: String, witness: String)] { graph.lockEdges }
+  /// What was seen to wait for what, locks, fences (`dma_fence`), reclaim and notifiers alike, with
+  /// who was first seen to.
+  public var observedDependencies: [(from: String, to: String, witness: String)] {
+    graph.shownEdges
+  }
 
   public init() {}
 
@@ -89,7 +96,7 @@ public final class LockChecks {
   /// run that doesn't deadlock.
   func willTake(_ lock: HeldLock, _ task: KernelTask, isTry: Bool) {
     let held = task.locks
-    if held.isEmpty && task.signallingDepth == 0 { return }
+    if held.isEmpty && task.signallingDepth == 0 && task.contexts.isEmpty { return }
     if !isTry { learnLock(lock, held, task) }
     for other in held {
       if other.instance == lock.instance {
@@ -125,9 +132,11 @@ public final class LockChecks {
   }
 
   func report(_ rule: LockOffence.Rule, _ task: KernelTask, _ chain: [String]) {
-    var offence = LockOffence(
-      rule: rule, task: task.name, taking: "",
-      holding: task.locks.map { lockClass(of: $0).name })
+    report(rule, task.name, chain, holding: task.locks.map { lockClass(of: $0).name })
+  }
+
+  func report(_ rule: LockOffence.Rule, _ task: String, _ chain: [String], holding: [String]) {
+    var offence = LockOffence(rule: rule, task: task, taking: "", holding: holding)
     offence.chain = chain
     // One report a circle: a loop that repeats the offence adds nothing.
     if !offences.contains(offence) { offences.append(offence) }

@@ -41,6 +41,7 @@ extension MemoryManager {
     guard range.start >= devicePages.start else { throw .ENXIO }
     guard range.end <= devicePages.end else { throw .ERANGE }
     guard !devices.hasPagemap(in: range) else { throw .ENOMEM }
+    kernel.mightAllocate()
     try kernel.failures.check(.memremap)
     devices.insert(pagemap)
     pagemap.uses = 0

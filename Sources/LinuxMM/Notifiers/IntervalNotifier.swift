@@ -58,6 +58,8 @@ extension AddressSpace {
     _ range: VirtualRange, _ operations: any IntervalNotifierOperations
   ) throws(KernelError) -> IntervalNotifier {
     guard !range.isEmpty else { throw .EOVERFLOW }
+    // The process's list of mirrors is made with the first.
+    if notifiers.isEmpty { kernel.mightAllocate() }
     try kernel.failures.check(.notifierInsert)
     let notifier = IntervalNotifier(self, range, operations)
     notifiers.insert(notifier)

@@ -98,6 +98,7 @@ final class NotifierSubscriptions {
   /// then.
   func start(_ space: AddressSpace, _ event: NotifierEvent) async throws(KernelError) {
     await kernel.point()
+    if event.isBlockable, let me = kernel.currentTask { kernel.lockChecks.mightCallNotifiers(me) }
     running += 1
     kernel.trace.record(
       .invalidateStart, event.range.start.rawValue, event.range.end.rawValue, event.traceNumber)
@@ -105,14 +106,20 @@ final class NotifierSubscriptions {
     if !met.isEmpty {
       sequence |= 1
       for notifier in met {
-        let stopped = await notifier.operations.invalidate(notifier, event, sequence)
+        let stopped = await kernel.within(.notifier) { () async in
+          await notifier.operations.invalidate(notifier, event, sequence)
+        }
         if stopped { continue }
         invariant(!event.isBlockable, "a mirror refused an event that may block (R61)")
         end(space, event)
         throw .EAGAIN
       }
     }
-    for notifier in wholeSpace { await notifier.invalidateRangeStart(space, event) }
+    for notifier in wholeSpace {
+      await kernel.within(.notifier) { () async in
+        await notifier.invalidateRangeStart(space, event)
+      }
+    }
   }
 
   /// The change is done (`mmu_notifier_invalidate_range_end`).

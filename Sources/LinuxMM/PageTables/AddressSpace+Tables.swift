@@ -40,6 +40,7 @@ extension AddressSpace {
         table = next
         continue
       }
+      kernel.mightAllocate()
       try kernel.failures.check(.pageTableAlloc)
       guard let made = tables.take() else { throw .ENOMEM }
       tally.pageTables += 1

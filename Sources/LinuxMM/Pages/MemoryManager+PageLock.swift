@@ -22,6 +22,7 @@ extension MemoryManager {
   public func lock(_ pfn: PFN) async {
     await kernel.point()
     invariant(pages[pfn.index].references > 0, "lock of page \(pfn) without a reference")
+    if let me = kernel.currentTask { kernel.lockChecks.mightWaitForPage(me) }
     if tryLock(pfn) { return }
     tally.pageLockWaits += 1
     _ = await waiters(of: pfn).wait(timeout: .max, for: .pageLock(pfn: pfn.rawValue)) {
@@ -49,6 +50,7 @@ extension MemoryManager {
   /// Sleeps until the page is unlocked or `isOver`, without a reference: a reference taken by a
   /// waiter would make the migration that it waits for fail (M20).
   func waitUnlocked(_ pfn: PFN, orUntil isOver: () -> Bool) async {
+    if let me = kernel.currentTask { kernel.lockChecks.mightWaitForPage(me) }
     _ = await waiters(of: pfn).wait(timeout: .max, for: .pageLock(pfn: pfn.rawValue)) {
       if isOver() || !isLocked(pfn) { return true }
       pages[pfn.index].flags.insert(.waiters)

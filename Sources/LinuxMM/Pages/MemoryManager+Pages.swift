@@ -1,11 +1,13 @@
 public import Base
-import KernelRuntime
+public import KernelRuntime
 
 extension MemoryManager {
   /// A system page with one reference, unlocked, its bytes unspecified (`alloc_page`).
   ///
-  /// `ENOMEM` when RAM is full or the point `mm.page_alloc` strikes.
-  public func allocatePage() throws(KernelError) -> PFN {
+  /// `ENOMEM` when RAM is full or the point `mm.page_alloc` strikes. `mode` tells the lock checks
+  /// what the caller can bear.
+  public func allocatePage(_ mode: AllocationMode = .mayReclaim) throws(KernelError) -> PFN {
+    kernel.mightAllocate(mode)
     try failures.check(.pageAlloc)
     guard let pfn = frames.take() else { throw .ENOMEM }
     return PFN(UInt64(pfn))
@@ -14,8 +16,11 @@ extension MemoryManager {
   /// System pages in a row, at most `wanted` and at least one, locked and each with one reference:
   /// destinations of a migration. While a failure is armed one page at a time.
   ///
-  /// Errors as ``allocatePage()``.
-  public func allocateLockedRun(upTo wanted: Int) throws(KernelError) -> PFNRange {
+  /// Errors as ``allocatePage(_:)``.
+  public func allocateLockedRun(
+    upTo wanted: Int, _ mode: AllocationMode = .mayReclaim
+  ) throws(KernelError) -> PFNRange {
+    kernel.mightAllocate(mode)
     let isQuiet = failures.isQuiet
     if !isQuiet { try failures.check(.pageAlloc) }
     let run = frames.takeLockedRun(upTo: isQuiet ? wanted : 1)

@@ -1,4 +1,5 @@
 import Base
+import DMAFence
 import KernelRuntime
 package import NVHardware
 
@@ -23,7 +24,10 @@ package final class Runlist {
   let lock: SleepingLock
   private var recovery: Work?
 
-  static let lockClass = LockClass(name: "runlist mutex", rank: 470, nests: true)
+  /// Recovery takes it, and fences of channels that share the runlist wait for recovery: so nobody
+  /// who holds it may wait for a fence or reclaim memory.
+  static let lockClass = LockClass(
+    name: "runlist mutex", rank: 470, nests: true, isAllowedWhileSignalling: true)
 
   init(_ fifo: FIFO, id: UInt32, pbdmas: UInt32, engines: [TopologyEntry]) {
     self.fifo = fifo
@@ -31,7 +35,9 @@ package final class Runlist {
     self.pbdmas = pbdmas
     self.engines = engines
     lock = SleepingLock(fifo.device.kernel, Self.lockClass)
-    recovery = Work("runlist \(id) recovery") { [unowned self] in await recover() }
+    recovery = Work("runlist \(id) recovery") { [unowned self] in
+      await fifo.device.kernel.signalling { () async in await recover() }
+    }
   }
 
   private var registers: RegisterAccess { fifo.device.registers }
@@ -185,7 +191,8 @@ package final class Runlist {
   }
 
   /// Takes flagged channels off the list, resets the engines that are still on them, submits the
-  /// list and lets it be scheduled again.
+  /// list and lets it be scheduled again. Until then no channel of the list goes on, so all this is
+  /// a signalling section.
   ///
   /// Kernel: nvkm_runl_rc, nvkm_runl_work (nvkm/engine/fifo/runl.c)
   private func recover() async {

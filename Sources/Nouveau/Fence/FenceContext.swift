@@ -123,7 +123,8 @@ package final class FenceContext {
   func emit(_ writer: inout PushWriter) -> Fence {
     sequence &+= 1
     let fence = Fence(
-      device.kernel, operations: self, context: context, seqno: UInt64(sequence), row: row)
+      device.kernel, operations: self, context: context, seqno: UInt64(sequence), row: row,
+      isBehindFaults: space.isReplayable)
     writer.begin(0, ClassC06F.SEMAPHOREA, count: 5)
     writer.word(UInt32(truncatingIfNeeded: wordAddress.rawValue >> 32))
     writer.word(UInt32(truncatingIfNeeded: wordAddress.rawValue))
@@ -165,11 +166,13 @@ package final class FenceContext {
     guard let first = pending.first, let word = trustedWord(), isDone(first, by: word),
       !hasEngineError
     else { return false }
+    let section = device.kernel.beginSignalling()
     while let fence = pending.first, isDone(fence, by: word) {
       pending.removeFirst()
       if fence.isSignalingEnabled { notifyCount -= 1 }
       fence.signal()
     }
+    device.kernel.endSignalling(section)
     return true
   }
 
@@ -222,12 +225,14 @@ package final class FenceContext {
   ///
   /// Kernel: nouveau_fence_context_kill (nouveau_fence.c)
   func kill(_ error: KernelError, trustsMemory: Bool) {
+    let section = device.kernel.beginSignalling()
     killError = error
     // Fences that are done stay without an error although nobody has looked yet (F03).
     if trustsMemory && !device.isLost, let word = trustedWord() {
       while let fence = pending.first, isDone(fence, by: word) { end(fence, nil) }
     }
     while let fence = pending.first { end(fence, error) }
+    device.kernel.endSignalling(section)
   }
 
   private func end(_ fence: Fence, _ error: KernelError?) {

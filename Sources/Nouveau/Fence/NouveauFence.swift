@@ -59,6 +59,8 @@ package final class NouveauFence {
   /// Kernel: nouveau_fence_wait_legacy (nouveau_fence.c)
   private func poll() async {
     let kernel = context.device.kernel
+    kernel.lockChecks.mightWaitForFence(
+      kernel.requireTask("a wait for \(fence)"), behindFaults: fence.isBehindFaults)
     let deadline = kernel.now &+ Self.limit
     var pause: UInt64 = 1_000
     await kernel.point()
@@ -76,15 +78,21 @@ extension Channel {
   package func withFence<T>(dwords: Int, _ body: (inout PushWriter) -> T) async throws(KernelError)
     -> (result: T, fence: NouveauFence)
   {
-    let failures = device.kernel.failures
+    let kernel = device.kernel
+    let failures = kernel.failures
+    kernel.mightAllocate()
     try failures.check(.fenceAlloc)
     await lock.lock()
     defer { lock.unlock() }
     var writer = try await reserve(dwords + FenceContext.dwords)
     try failures.check(.fenceEmit)
+    // From here on the fence counts, and until the host has it nothing may wait (R75). The work
+    // then signals it by itself: the copy channel's needs no page fault to be served (R94).
+    let section = kernel.beginSignalling()
     let result = body(&writer)
     let fence = fences.emit(&writer)
     kick(writer)
+    kernel.endSignalling(section)
     return (result, NouveauFence(fence, fences, fenceWait))
   }
 }

@@ -1,4 +1,5 @@
 import Base
+import DMAFence
 import DeviceSeam
 import KernelRuntime
 import NVHardware
@@ -96,8 +97,15 @@ package final class InterruptController {
   /// Kernel: nvkm_intr, gp100_mc_intr (nvkm/core/intr.c, mc/gp100.c)
   private func topHalf() {
     guard !device.isLost && !isInTopHalf else { return }
+    // Part of signalling also where a task does the interrupt's work.
+    let section = device.kernel.beginSignalling()
     isInTopHalf = true
-    defer { isInTopHalf = false }
+    handlePending()
+    isInTopHalf = false
+    device.kernel.endSignalling(section)
+  }
+
+  private func handlePending() {
     unarm()
     armMessage()
     let pending = device.registers.read(NV_PMC.INTR(0))

@@ -30,6 +30,10 @@ extension Channel {
   func reserve(_ dwords: Int) async throws(KernelError) -> PushWriter {
     guard killError == nil && !device.isLost else { throw .ENODEV }
     guard dwords <= ring.maximumDwords else { throw .EINVAL }
+    // Room comes when earlier work is done: in effect a wait for its fence.
+    if let me = device.kernel.currentTask {
+      device.kernel.lockChecks.mightWaitForFence(me, behindFaults: space.isReplayable)
+    }
     try device.kernel.failures.check(.ringSpace)
     if !ring.reserve(dwords) { try await waitForRoom(dwords) }
     return PushWriter(ring.memory, from: ring.head, dwords: dwords)

@@ -41,7 +41,12 @@ public final class SVM: DeviceClient {
   }
 
   private func openFaultBuffer() async throws(KernelError) {
-    let work = Work("svm fault") { [unowned self] in await serveFaults() }
+    // Fences of work that stands still at a page fault wait for what is done here. The copies that
+    // serve it are of a channel without such faults, so that waiting for them is no circle (R94).
+    let kernel = nouveau.kernel
+    let work = Work("svm fault") { [unowned self] in
+      await kernel.within(.faultService) { () async in await serveFaults() }
+    }
     faultWork = work
     faultBuffer = try await nouveau.openFaultBuffer { [unowned self] in faultQueue.queue(work) }
   }

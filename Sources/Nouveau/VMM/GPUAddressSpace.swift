@@ -49,7 +49,11 @@ package final class GPUAddressSpace {
     mmu.spaceCount += 1
   }
 
+  /// MMU notifiers take the locks of GPU address spaces, so memory for a table may not be reclaimed
+  /// under them: reclaim calls notifiers. Without a table the page has no translation for now.
+  // QUIRK(nouveau): the kernel allocates with GFP_KERNEL under nouveau_svmm.mutex.
   static func makeTable(_ level: TableLevel, _ mmu: MMU) throws(KernelError) -> PageTable {
+    mmu.device.kernel.mightAllocate(.atomic)
     try mmu.device.kernel.failures.check(.gpuPageTable)
     // The root's 32 bytes have a page of their own: its address is written in units of 4 KiB.
     return PageTable(level, try mmu.memory.allocate(bytes: level.byteCount))
