@@ -40,6 +40,10 @@ public final class MemoryManager {
   var devices = DeviceRegions()
   var anonymousRegions: [AnonymousRegion?] = [nil]
   var pageWaiters: [WaitQueue?] = []
+  /// Page locks that were taken one by one, in order, with who took them.
+  var lockHolders: [(pfn: Int, task: Runnable)] = []
+  /// Migrations between setup and finalize, in order of setup.
+  var activeMigrations: [MigrationBuffers] = []
   /// The processes that have not exited, in order of creation.
   public internal(set) var addressSpaces: [AddressSpace] = []
   // Internal storage behind a public getter: then the compiler proves the hot paths' accesses to be

@@ -28,6 +28,7 @@ extension AddressSpace {
     let notifies = !notifiers.isEmpty || kernel.trace.isOn
     if notifies { await invalidateStart(event) }
     let pending = collect(vma, request, buffers)
+    if let reasons = buffers.reasons { explainCollection(vma, request, buffers, reasons) }
     if notifies { invalidateEnd(event) }
     if pending { await manager.unmapPending(buffers) }
     kernel.trace.record(
@@ -110,6 +111,7 @@ private struct PageCollector {
   private let owner: PagemapOwner?
   private let takesSystem: Bool
   private let takesDevice: Bool
+  private let takesAnyOwner: Bool
   private let faultPage: Int
   /// The last pagemap met and whether the request takes its pages: neighbours share it.
   private var knownMap: UInt32 = 0
@@ -134,7 +136,9 @@ private struct PageCollector {
     devices = manager.devices.byNumber
     owner = request.owner
     takesSystem = request.select.contains(.system)
-    takesDevice = request.select.contains(.devicePrivate) && request.owner != nil
+    takesAnyOwner = request.select.contains(.anyOwner)
+    takesDevice =
+      request.select.contains(.devicePrivate) && (request.owner != nil || takesAnyOwner)
     faultPage = request.faultPage?.index ?? -1
   }
 
@@ -168,7 +172,7 @@ private struct PageCollector {
   private mutating func matches(_ number: UInt32) -> Bool {
     if number == knownMap { return knownMatches }
     knownMap = number
-    knownMatches = devices[Int(number)].map { $0.owner === owner } ?? false
+    knownMatches = devices[Int(number)].map { takesAnyOwner || $0.owner === owner } ?? false
     return knownMatches
   }
 

@@ -22,8 +22,15 @@ extension MemoryManager {
       arrays[destination: place] = .empty
       arrays[source: place] = .empty
       let pfn = range.start.index + place
-      guard pages[pfn].references > 0, !pages[pfn].flags.contains(.locked) else { continue }
-      if kernel.failures.fires(.pageLock) || kernel.failures.fires(.migrateCollect) { continue }
+      guard pages[pfn].references > 0 else { continue }
+      guard !pages[pfn].flags.contains(.locked) else {
+        buffers.reasons?.note(place, MigrationReason(.locked, who: lockHolder(pfn)))
+        continue
+      }
+      if kernel.failures.fires(.pageLock) || kernel.failures.fires(.migrateCollect) {
+        buffers.reasons?.note(place, MigrationReason(.injected))
+        continue
+      }
       pages[pfn].references += 1
       pages[pfn].flags.insert(.locked)
       arrays[source: place] = MigratePFN(

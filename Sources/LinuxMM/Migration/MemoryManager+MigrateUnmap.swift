@@ -46,6 +46,15 @@ extension MemoryManager {
     let arrays = buffers.arrays
     arrays[source: place] = .empty
     buffers.collected -= 1
+    if let reasons = buffers.reasons {
+      let isLost = pfn < frames.limit && !isolated
+      let expected = 1 + (pfn < frames.limit ? 0 : 1) + (buffers.faultPage?.index == pfn ? 1 : 0)
+      reasons.note(
+        place,
+        isLost
+          ? MigrationReason(.notIsolated)
+          : reason(ofUse: pfn, expected: expected + Int(pages[pfn].mappings)))
+    }
     if isolated { lru.add(pfn, cpu: currentCPU) }
     restoreMappings(from: pfn, to: pfn)
     if buffers.faultPage?.index != pfn { unlock(index: pfn) }

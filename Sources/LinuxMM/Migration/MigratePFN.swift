@@ -71,6 +71,8 @@ public struct MigrateSelect: OptionSet, Hashable, Sendable {
   public static let devicePrivate = MigrateSelect(rawValue: 2)
   /// `MIGRATE_VMA_SELECT_DEVICE_COHERENT`: coherent device pages of the request's owner.
   public static let deviceCoherent = MigrateSelect(rawValue: 4)
+  /// With `devicePrivate`: pages of any owner, as before there were owners (the 2017 form).
+  static let anyOwner = MigrateSelect(rawValue: 1 << 7)
 }
 
 /// What to migrate (the input half of `struct migrate_vma`).

@@ -16,6 +16,9 @@ extension MigrationBuffers {
     invariant(phase == .idle, "these arrays are in use by a migration that is not finalized")
     phase = .collected
     self.manager = manager
+    task = manager.kernel.current
+    manager.activeMigrations.append(self)
+    reasons?.begin(pages)
     space = nil
     owner = nil
     faultPage = nil
@@ -52,6 +55,7 @@ extension MigrationBuffers {
     let pages = manager.pages
     let failures = manager.kernel.failures
     let isQuiet = failures.isQuiet
+    let reasons = reasons
     let faultPage = faultPage?.index ?? -1
     var firstHole = -1
     var moved = 0
@@ -60,6 +64,7 @@ extension MigrationBuffers {
       guard let new = arrays[destination: place].pfn?.index else {
         // R15: no destination, no migration.
         arrays[source: place] = source.refused
+        reasons?.note(place, MigrationReason(.declined))
         continue
       }
       Self.check(pages, new)
@@ -71,6 +76,7 @@ extension MigrationBuffers {
       let expected: Int32 = old == faultPage ? 2 : 1
       if pages[old].references != expected || (!isQuiet && failures.fires(.migrateCommit)) {
         arrays[source: place] = source.refused
+        reasons?.note(place, manager.reason(ofRefused: old, expected: expected))
         continue
       }
       pages[new].anonymous = pages[old].anonymous
@@ -113,6 +119,7 @@ extension MigrationBuffers {
       else { continue }
       if !filler.fill(start + UInt64(place) << 12, with: new) {
         arrays[source: place] = source.refused
+        reasons?.note(place, filler.refusal)
       }
     }
     filler.finish()
@@ -120,9 +127,23 @@ extension MigrationBuffers {
   }
 
   /// Takes every page out of the migration, for an abandoned one.
-  func refuseAll() {
+  func refuseAll(_ reason: MigrationReason) {
     let arrays = arrays
-    for place in 0..<count { arrays[source: place] = arrays[source: place].refused }
+    for place in 0..<count {
+      arrays[source: place] = arrays[source: place].refused
+      reasons?.note(place, reason)
+    }
+  }
+}
+
+extension MemoryManager {
+  /// Why the commit refused a page: another user, or an injected failure.
+  fileprivate func reason(ofRefused pfn: Int, expected: Int32) -> MigrationReason {
+    guard pages[pfn].references != expected else {
+      return MigrationReason(.injected, who: InjectionPoint.migrateCommit.name)
+    }
+    let reason = reason(ofUse: pfn, expected: Int(expected))
+    return MigrationReason(.refusedAtCommit, use: reason.use)
   }
 }
 
@@ -148,6 +169,8 @@ private struct HoleFiller {
   private var resident = 0
   private var onDevice = 0
   private var flushed = 0
+  /// Why the last place could not be filled.
+  private(set) var refusal = MigrationReason(.lostRace)
 
   init(_ space: AddressSpace, _ vma: VMA) {
     self.space = space
@@ -163,9 +186,14 @@ private struct HoleFiller {
   /// False when the place isn't empty any more (R29), or its table can't be had.
   mutating func fill(_ address: VirtualAddress, with new: Int) -> Bool {
     typealias Bit = PageTableEntry.Bit
-    guard vma.isAnonymous, isQuiet || !failures.fires(.migrateCommit) else { return false }
+    guard vma.isAnonymous else { return refuse(MigrationReason(.notAnonymous)) }
+    guard isQuiet || !failures.fires(.migrateCommit) else {
+      return refuse(MigrationReason(.injected, who: InjectionPoint.migrateCommit.name))
+    }
     if address >= tableEnd {
-      guard let made = try? space.makeLeafTable(address) else { return false }
+      guard let made = try? space.makeLeafTable(address) else {
+        return refuse(MigrationReason(.noPageTable))
+      }
       table = made
       tableEnd = AddressSpace.tableEnd(address, PageTableLevel.leafShift)
     }
@@ -173,7 +201,11 @@ private struct HoleFiller {
     let old = entries[slot]
     guard !space.isUnstable, old.isNone || old.isZeroPage,
       !vma.flags.contains(.userfaultMissing)
-    else { return false }
+    else {
+      let isFilled = !old.isNone && !old.isZeroPage
+      return refuse(
+        MigrationReason(isFilled ? .lostRace : space.isUnstable ? .reaped : .watched))
+    }
     let region = space.prepareRegion(vma)
     manager.addNewAnonymous(
       new, AnonymousPlace(region: region.number, index: vma.index(of: address)))
@@ -193,6 +225,11 @@ private struct HoleFiller {
       entries[slot] = .present(pfn, bits)
     }
     return true
+  }
+
+  private mutating func refuse(_ reason: MigrationReason) -> Bool {
+    refusal = reason
+    return false
   }
 
   /// Brings the counts up to date.

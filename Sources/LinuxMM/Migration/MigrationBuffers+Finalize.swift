@@ -16,6 +16,8 @@ extension MigrationBuffers {
       finish(manager, arrays, 0..<count, nil, firstSlot: -1)
     }
     manager.kernel.trace.record(.migrateFinalize, start.rawValue, UInt64(count))
+    manager.activeMigrations.removeAll { $0 === self }
+    task = nil
     phase = .idle
     count = 0
     collected = 0

@@ -1,4 +1,5 @@
 public import Base
+import KernelRuntime
 
 /// The source and destination arrays of one migration, reusable for the next one.
 ///
@@ -23,10 +24,15 @@ public final class MigrationBuffers {
   var collected = 0
   /// The range's process; nil when a physical range migrates.
   var space: AddressSpace?
-  var manager: MemoryManager?
+  // Not owned: the machine lists its active migrations.
+  unowned var manager: MemoryManager?
   var start = VirtualAddress(0)
   var owner: PagemapOwner?
   var faultPage: PFN?
+  /// Who migrates.
+  var task: Runnable?
+  /// Kept when somebody asked for them.
+  var reasons: MigrationReasons?
 
   /// Room for `pages` pages.
   public init(pages: Int) {

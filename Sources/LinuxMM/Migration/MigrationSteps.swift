@@ -5,7 +5,7 @@ public import Base
 /// The driver reads sources, copies, and writes destinations; then ``commit()`` or ``abandon()``.
 /// One of the two must be called (R19): dropping the value traps.
 public struct CollectedPages: ~Copyable {
-  private let buffers: MigrationBuffers
+  let buffers: MigrationBuffers
   @usableFromInline let arrays: MigrationArrays
   /// Pages of the range (`npages`).
   public let count: Int
@@ -49,9 +49,10 @@ public struct CollectedPages: ~Copyable {
   }
 
   /// Gives up: every page keeps its old place. Destinations still set are unlocked and put, as
-  /// `migrate_vma_finalize` does for a page that didn't migrate.
-  public consuming func abandon() {
-    buffers.refuseAll()
+  /// `migrate_vma_finalize` does for a page that didn't migrate. `reason` is what is kept for each
+  /// of them.
+  public consuming func abandon(because reason: MigrationReason = MigrationReason(.declined)) {
+    buffers.refuseAll(reason)
     buffers.finalize()
   }
 
@@ -67,7 +68,7 @@ public struct CollectedPages: ~Copyable {
 /// Both pages of each place are still locked, so the driver updates the device's tables now (R16),
 /// then calls ``finalize()``; dropping the value traps.
 public struct CommittedPages: ~Copyable {
-  private let buffers: MigrationBuffers
+  let buffers: MigrationBuffers
   @usableFromInline let arrays: MigrationArrays
   /// Pages of the range (`npages`).
   public let count: Int

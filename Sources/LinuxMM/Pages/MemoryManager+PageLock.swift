@@ -13,6 +13,7 @@ extension MemoryManager {
   public func tryLock(_ pfn: PFN) -> Bool {
     guard !pages[pfn.index].flags.contains(.locked) else { return false }
     pages[pfn.index].flags.insert(.locked)
+    listLock(pfn.index)
     return true
   }
 
@@ -39,12 +40,13 @@ extension MemoryManager {
   func unlock(index pfn: Int) {
     let flags = pages[pfn].flags
     invariant(flags.contains(.locked), "unlock of page \(pfn), which is not locked")
-    pages[pfn].flags = flags.subtracting([.locked, .waiters])
-    if flags.contains(.waiters) { wakeWaiters(pfn) }
+    pages[pfn].flags = flags.subtracting([.locked, .waiters, .lockListed])
+    if !flags.isDisjoint(with: [.waiters, .lockListed]) { afterUnlock(pfn, flags) }
   }
 
-  private func wakeWaiters(_ pfn: Int) {
-    pageWaiters[pfn % Self.waitTableSize]?.wakeAll()
+  private func afterUnlock(_ pfn: Int, _ flags: PageFlags) {
+    if flags.contains(.lockListed) { unlistLock(pfn) }
+    if flags.contains(.waiters) { pageWaiters[pfn % Self.waitTableSize]?.wakeAll() }
   }
 
   /// Sleeps until the page is unlocked or `isOver`, without a reference: a reference taken by a

@@ -47,6 +47,8 @@ struct PageFlags: OptionSet, BitwiseCopyable {
   static let devicePrivate = PageFlags(rawValue: 1 << 10)
   /// A system page in the free list, or a device page in the driver's hands.
   static let free = PageFlags(rawValue: 1 << 11)
+  /// The lock was taken on its own, and its holder is listed (``MemoryManager/lockHolders``).
+  static let lockListed = PageFlags(rawValue: 1 << 27)
 
   /// What moves to the destination of a migration.
   static let migrating: PageFlags = [.dirty, .referenced, .uptodate]

@@ -1,0 +1,109 @@
+public import Base
+import KernelRuntime
+
+extension AddressSpace {
+  /// Why the page at `address` would not migrate now; nil when nothing speaks against it.
+  ///
+  /// Looks at the state as it is and changes nothing. What happens between now and a migration's
+  /// commit can still keep the page.
+  public func why(_ address: VirtualAddress, _ request: MigrationRequest) -> MigrationReason? {
+    guard let vma = find(address) else { return MigrationReason(.notMapped) }
+    if vma.flags.contains(.hugetlb) { return MigrationReason(.hugetlb) }
+    if vma.isSpecial { return MigrationReason(.specialMapping) }
+    let entry = entry(at: address)
+    if let reason = refusal(vma, entry, request) { return reason }
+    guard entry.isNone || entry.isZeroPage else { return nil }
+    // What the commit would say of an empty place.
+    if !vma.isAnonymous { return MigrationReason(.notAnonymous) }
+    if vma.flags.contains(.userfaultMissing) { return MigrationReason(.watched) }
+    return isUnstable ? MigrationReason(.reaped) : nil
+  }
+
+  /// Why a driver that moves `select` would leave the page at `address`, as above.
+  public func why(
+    _ address: VirtualAddress, select: MigrateSelect = .system, owner: PagemapOwner? = nil
+  ) -> MigrationReason? {
+    let page = address.pageBase
+    return why(
+      address, MigrationRequest(start: page, end: page + 4096, owner: owner, select: select))
+  }
+
+  /// Writes down why each place that was not collected was left.
+  ///
+  /// LOCKING: in the step of the collection itself, so that the state is what it decided by. What
+  /// the state doesn't explain was an injected failure.
+  func explainCollection(
+    _ vma: VMA, _ request: MigrationRequest, _ buffers: MigrationBuffers,
+    _ reasons: MigrationReasons
+  ) {
+    let arrays = buffers.arrays
+    for place in 0..<buffers.count where !arrays[source: place].migrates {
+      let entry = entry(at: request.start + UInt64(place) << 12)
+      reasons.note(
+        place,
+        refusal(vma, entry, request)
+          ?? MigrationReason(.injected, who: "mm.page_lock or mm.migrate_collect"))
+    }
+  }
+
+  /// The rule that keeps an entry out of a collection; nil when none does.
+  private func refusal(
+    _ vma: VMA, _ entry: PageTableEntry, _ request: MigrationRequest
+  ) -> MigrationReason? {
+    if entry.isNone { return vma.isAnonymous ? nil : MigrationReason(.emptyPlace) }
+    let pfn = entry.frame.index
+    guard let kind = entry.kind else {
+      guard request.select.contains(.system) else { return MigrationReason(.systemPage) }
+      return entry.isZeroPage ? nil : manager.refusal(pfn, request, isPresent: true)
+    }
+    switch kind {
+    case .swap: return MigrationReason(.swapped)
+    case .exclusiveRead, .exclusiveWrite: return MigrationReason(.exclusive)
+    case .poison: return MigrationReason(.poisoned)
+    case .marker: return MigrationReason(.marker)
+    case .migrationRead, .migrationReadExclusive, .migrationWrite:
+      return MigrationReason(.underMigration, who: manager.lockHolder(pfn))
+    case .deviceRead, .deviceWrite:
+      let owner = manager.devices.byNumber[Int(manager.pages[pfn].extra)]?.owner
+      guard request.select.contains(.devicePrivate) else {
+        return MigrationReason(.devicePage, who: owner?.name)
+      }
+      guard request.select.contains(.anyOwner) || (owner != nil && owner === request.owner)
+      else { return MigrationReason(.foreignOwner, who: owner?.name) }
+      return manager.refusal(pfn, request, isPresent: false)
+    }
+  }
+}
+
+extension MemoryManager {
+  /// What keeps the page itself from being taken.
+  fileprivate func refusal(
+    _ pfn: Int, _ request: MigrationRequest, isPresent: Bool
+  ) -> MigrationReason? {
+    let record = pages[pfn]
+    if record.anonymous == .none { return MigrationReason(.notAnonymous) }
+    let isFaultPage = request.faultPage?.index == pfn
+    if record.flags.contains(.locked) && !isFaultPage {
+      return MigrationReason(.locked, who: lockHolder(pfn))
+    }
+    let batched = isPresent && record.flags.contains(.batched)
+    let expected =
+      Int(record.mappings) + (isPresent ? 0 : 1) + (isFaultPage ? 1 : 0) + (batched ? 1 : 0)
+    if Int(record.references) > expected { return reason(ofUse: pfn, expected: expected) }
+    if isPresent && record.flags.isDisjoint(with: [.lru, .batched]) {
+      return MigrationReason(.notIsolated)
+    }
+    return nil
+  }
+
+  /// That a page has more users than `expected`, with its counts.
+  func reason(ofUse pfn: Int, expected: Int) -> MigrationReason {
+    let record = pages[pfn]
+    let pins = record.flags.contains(.device) ? 0 : Int(record.extra)
+    return MigrationReason(
+      pins > 0 ? .pinned : .referenced,
+      use: PageUse(
+        references: Int(record.references), expected: expected, mappings: Int(record.mappings),
+        pins: pins))
+  }
+}
