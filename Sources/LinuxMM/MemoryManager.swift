@@ -39,6 +39,7 @@ public final class MemoryManager {
   let tables: PageTablePool
   var devices = DeviceRegions()
   var anonymousRegions: [AnonymousRegion?] = [nil]
+  var files: [MappedFile?] = [nil]
   var pageWaiters: [WaitQueue?] = []
   /// Page locks that were taken one by one, in order, with who took them.
   var lockHolders: [(pfn: Int, task: Runnable)] = []

@@ -11,6 +11,53 @@ import Testing
     .memremap, .memRegion, .hmmRetry,
   ]
 
+  /// A file mapped both ways, struck at any passage: what fails says so, what is written stays.
+  @Test(arguments: [InjectionPoint.pageAlloc, .pageTableAlloc, .fileRead, .fileWrite])
+  func nthFailure_losesNothingOfAFile(point: InjectionPoint) throws {
+    var nth: UInt64 = 1
+    var struck = true
+    while struck {
+      let comment = "\(point.name) at passage \(nth)"
+      let machine = try TestMachine()
+      machine.kernel.failures.arm(point, .nth(nth))
+      let file = try machine.mm.createFile("f", bytes: 4 << 12)
+      try machine.run(comment) {
+        var known = [UInt64](repeating: 0, count: 4)
+        for page in 0..<4 {
+          let word = UInt64(page + 50)
+          if (try? await file.write(UInt64(page) << 12, word.bytes)) != nil { known[page] = word }
+        }
+        if (try? await file.writeBack()) != nil { file.dropCleanPages() }
+        for shared in [false, true] {
+          guard
+            let start = try? await machine.space.map(
+              file, bytes: 4 << 12, .readWrite, shared: shared)
+          else { continue }
+          for page in 0..<4 {
+            let address = start + UInt64(page) << 12
+            let word = UInt64(page + 60)
+            guard (try? await machine.write(address, word)) != nil else { continue }
+            if shared { known[page] = word }
+            #expect(try await machine.read(address) == word, "\(comment)")
+          }
+        }
+        await machine.space.exit()
+        try? await file.writeBack()
+        struck = machine.kernel.failures.rules.first?.strikes != 0
+        machine.kernel.failures.disarm()
+        try await file.writeBack()
+        for page in 0..<4 {
+          #expect(file.stored(UInt64(page) << 12, count: 8) == known[page].bytes, "\(comment)")
+        }
+        try await file.evict()
+        await machine.mm.drainLRUOfAllCPUs()
+      }
+      #expect(machine.mm.freeSystemPages == 255, "\(comment)")
+      nth += 1
+    }
+    #expect(nth > 2, "\(point.name) was never passed")
+  }
+
   /// One long flow; each step may fail, and what it says it did is checked.
   private func flow(_ machine: TestMachine, _ comment: String) async throws {
     let space = machine.space

@@ -86,6 +86,10 @@ extension InjectionPoint {
     22, "nouveau.gpu_page_table", [.ENOMEM], "a GPU page-table page can't be had")
   public static let firmwareLoad = InjectionPoint(
     23, "nouveau.request_firmware", [.ENOENT, .EINVAL], "a firmware image can't be loaded")
+  public static let fileRead = InjectionPoint(
+    24, "mm.file_read", [.EIO], "a page of a file can't be read from the disk")
+  public static let fileWrite = InjectionPoint(
+    25, "mm.file_write", [.EIO], "a dirty page of a file can't be written to the disk")
   public static let fenceStall = InjectionPoint(
     32, "gpu.fence_stall", [], "a semaphore release is never written")
   public static let fenceLate = InjectionPoint(
@@ -116,6 +120,7 @@ extension InjectionPoint {
     .pageAlloc, .pageTableAlloc, .pageLock, .migrateCollect, .migrateCommit, .notifierInsert,
     .memremap, .memRegion, .hmmRetry, .userCopyAlloc, .dmaMap, .dmaAllocCoherent, .vramAlloc,
     .bufferPin, .ringSpace, .fenceAlloc, .fenceEmit, .copySubmit, .gpuPageTable, .firmwareLoad,
+    .fileRead, .fileWrite,
     .fenceStall, .fenceLate, .fenceWrongValue, .interruptLost, .interruptEarly, .copyError,
     .copyFault, .pbdmaError, .engineHang, .eccPoison, .deviceLost, .interruptStorm,
   ]

@@ -42,7 +42,9 @@ extension AddressSpace {
       write
       ? vma.protection.contains(.write) : !vma.protection.isDisjoint(with: [.read, .write])
     guard allowed else { return .failed(.segv(address, .accErr)) }
-    guard vma.isAnonymous else { return .failed(.sigbus(address, .EFAULT)) }
+    guard vma.isAnonymous || hasBacking(vma, address) else {
+      return .failed(.sigbus(address, .EFAULT))
+    }
     let page = address.pageBase
     let slot: Int
     do throws(KernelError) {
@@ -53,6 +55,7 @@ extension AddressSpace {
     let entry = manager.tables.entries[slot]
     guard let kind = entry.kind else {
       if entry.isNone {
+        if !vma.isAnonymous { return await faultFile(vma, address, slot, write: write) }
         return await faultMissing(vma, address, slot, write: write)
       }
       return write ? await faultProtected(vma, address, slot, entry) : .done
@@ -90,7 +93,7 @@ extension AddressSpace {
   /// Puts a new page in the place of `expected`, unless somebody else was first.
   ///
   /// The allocation may sleep, so the entry is compared again under the page-table lock.
-  private func installNewPage(
+  func installNewPage(
     _ vma: VMA, _ address: VirtualAddress, _ slot: Int, expected: PageTableEntry,
     fill: (PFN) -> Void
   ) async -> FaultStep {
@@ -119,11 +122,11 @@ extension AddressSpace {
     manager.lru.add(pfn.index, cpu: manager.currentCPU)
     if expected.isPresent { flushTranslations(pages: 1) }
     entries[slot] = .present(pfn, Bit.write | Bit.dirty | Bit.young | Bit.softDirty)
-    if expected.isPresent && !expected.isZeroPage {
+    tally.residentPages += 1
+    if expected.isPresent && !expected.has(Bit.special) {
       tally.copiesOnWrite += 1
+      tally.count(manager.pages[expected.frame.index], -1)
       manager.removeMapping(expected.frame.index)
-    } else {
-      tally.residentPages += 1
     }
     return .done
   }
@@ -141,6 +144,9 @@ extension AddressSpace {
       return await installNewPage(vma, address, slot, expected: entry) { pfn in
         manager.clear(pfn)
       }
+    }
+    if vma.flags.contains(.shared) {
+      return await faultSharedWrite(vma, address, slot, entry)
     }
     let pfn = entry.frame.index
     if canReuse(pfn) {
@@ -167,6 +173,7 @@ extension AddressSpace {
     if pages[pfn].flags.contains(.exclusive) { return true }
     if pages[pfn].flags.contains(.batched) { manager.drainLRU() }
     return pages[pfn].references == 1 && !pages[pfn].flags.contains(.locked)
+      && pages[pfn].anonymous.isAnonymous
   }
 
   /// Sleeps until a page under migration has arrived, or its entry has changed.

@@ -34,7 +34,7 @@ extension AddressSpace {
   ) {
     auditMappings(&audit)
     var tablesFound = 0
-    var resident = 0
+    var found = AddressSpaceCounters()
     var onDevice = 0
     var entries: [(address: VirtualAddress, entry: PageTableEntry)] = []
     let countTable: (Int) -> Void = { _ in tablesFound += 1 }
@@ -49,19 +49,21 @@ extension AddressSpace {
         continue
       }
       switch entry.location {
+      case .ram where entry.has(PageTableEntry.Bit.special):
+        audit.expect(vma.isSpecial, "\(name): \(entry) at \(address) of an ordinary mapping")
       case .ram(let pfn):
-        resident += 1
+        found.count(manager.pages[pfn.index], 1)
         audit.systemEntries += 1
         mapped[pfn.index] += 1
         auditPlace(&audit, vma, address, entry, pfn)
       case .device(let pfn):
-        resident += 1
+        found.count(manager.pages[pfn.index], 1)
         onDevice += 1
         audit.deviceEntries += 1
         mapped[pfn.index] += 1
         auditPlace(&audit, vma, address, entry, pfn)
       case .migration(let pfn):
-        resident += 1
+        found.count(manager.pages[pfn.index], 1)
         audit.migrationEntries += 1
         audit.expect(!isQuiet, "\(name): \(entry) left at \(address)")
         audit.expect(manager.isLocked(pfn), "\(name): \(entry) at \(address) of an unlocked page")
@@ -74,8 +76,7 @@ extension AddressSpace {
         audit.expect(false, "\(name): \(entry) at \(address)")
       }
     }
-    audit.expect(
-      resident == tally.residentPages, "\(name): rss \(tally.residentPages), entries \(resident)")
+    auditResident(&audit, found)
     audit.expect(
       onDevice == tally.devicePages,
       "\(name): \(tally.devicePages) device pages, entries \(onDevice)")
@@ -85,12 +86,32 @@ extension AddressSpace {
     if isQuiet { notifiers.audit(&audit, name) }
   }
 
+  private func auditResident(_ audit: inout MemoryAudit, _ found: AddressSpaceCounters) {
+    for (kind, counted, entries) in [
+      ("rss", tally.residentPages, found.residentPages),
+      ("rss of files", tally.filePages, found.filePages),
+      ("rss of shared memory", tally.sharedMemoryPages, found.sharedMemoryPages),
+    ] {
+      audit.expect(counted == entries, "\(name): \(kind) \(counted), entries \(entries)")
+    }
+  }
+
   private func auditPlace(
     _ audit: inout MemoryAudit, _ vma: VMA, _ address: VirtualAddress, _ entry: PageTableEntry,
     _ pfn: PFN
   ) {
     let record = manager.pages[pfn.index]
-    let place = AnonymousPlace(region: vma.anonymous?.number ?? 0, index: vma.index(of: address))
+    if record.flags.contains(.inserted) {
+      audit.expect(
+        vma.flags.contains(.mixedMap), "\(name): \(entry) at \(address) is a driver's page")
+      return
+    }
+    let index = vma.index(of: address)
+    let isFile = record.anonymous.isFile
+    let place =
+      isFile
+      ? AnonymousPlace(file: vma.file?.number ?? 0, index: index)
+      : AnonymousPlace(region: vma.anonymous?.number ?? 0, index: index)
     audit.expect(
       record.anonymous == place,
       "\(name): \(entry) at \(address), but the page says region \(record.anonymous.region) "
@@ -103,7 +124,7 @@ extension AddressSpace {
       entry.isPresent == manager.isSystemPage(pfn),
       "\(name): \(entry) at \(address) maps device memory for the CPU, or RAM as a device's (R41)")
     audit.expect(
-      !isWritable || record.flags.contains(.exclusive),
+      !isWritable || (isFile ? vma.flags.contains(.shared) : record.flags.contains(.exclusive)),
       "\(name): \(entry) at \(address) of a page that is not exclusive")
   }
 
@@ -116,6 +137,9 @@ extension AddressSpace {
       audit.expect(
         vma.anonymous.map { $0.mappings.contains { $0 === vma } } ?? true,
         "\(name): mapping \(vma.range) is not in its region's list")
+      audit.expect(
+        vma.file.map { $0.mappings.contains { $0 === vma } } ?? true,
+        "\(name): mapping \(vma.range) is not in its file's list")
       last = vma.end
     }
   }

@@ -39,6 +39,7 @@ extension MemoryManager {
     }
     audit.expect(
       tablesFound == tables.used, "\(tables.used) page tables in use, \(tablesFound) reachable")
+    auditFiles(&audit, isQuiet: isQuiet)
     auditSystemPages(&audit, mapped, isQuiet: isQuiet)
     auditDevicePages(&audit, mapped, isQuiet: isQuiet)
     auditZeroPage(&audit)
@@ -76,6 +77,11 @@ extension MemoryManager {
     let flagged = (1..<frames.untouched).reduce(0) {
       $0 + (pages[$1].flags.contains(.free) ? 1 : 0)
     }
+    let inCache = (1..<frames.untouched).reduce(0) {
+      $0 + (pages[$1].flags.contains(.pageCache) ? 1 : 0)
+    }
+    let cached = files.reduce(0) { $0 + ($1?.cache.count ?? 0) }
+    audit.expect(inCache == cached, "\(inCache) pages flagged as cached, \(cached) in caches")
     audit.expect(flagged == free, "\(flagged) pages flagged free, \(free) on the free list")
     audit.expect(
       onLRU == listed.list, "\(onLRU) pages flagged as on the LRU, \(listed.list) on it")
@@ -91,13 +97,17 @@ extension MemoryManager {
     let name = "page \(pfn)"
     audit.expect(
       Int(record.mappings) == mapped, "\(name): map count \(record.mappings), entries \(mapped)")
-    let known = mapped + pins + (record.flags.contains(.batched) ? 1 : 0)
+    let known =
+      mapped + pins + (record.flags.contains(.batched) ? 1 : 0)
+      + (record.flags.contains(.pageCache) ? 1 : 0)
     audit.expect(
       Int(record.references) >= max(known, 1),
       "\(name): \(record.references) references, \(known) known users")
     audit.expect(
-      mapped == 0 || record.anonymous != .none, "\(name) is mapped and belongs nowhere")
+      mapped == 0 || record.anonymous != .none || record.flags.contains(.inserted),
+      "\(name) is mapped and belongs nowhere")
     if record.flags.contains(.exclusive) {
+      audit.expect(!record.anonymous.isFile, "\(name) is exclusive and a file's")
       audit.expect(mapped <= 1, "\(name) is exclusive with \(mapped) mappings")
     }
     guard isQuiet else { return }

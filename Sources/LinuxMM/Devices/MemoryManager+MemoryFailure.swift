@@ -15,16 +15,16 @@ extension MemoryManager {
     guard pages[pfn.index].references > 0 else { return false }
     get(pfn)
     await lock(pfn)
-    for (vma, address) in places(of: pfn.index) {
+    for (_, space, address) in places(of: pfn.index) {
       let event = NotifierEvent(.unmap, VirtualRange(start: address, pages: 1))
-      await vma.space.invalidateStart(event)
-      if let slot = vma.space.leafSlot(address), tables.entries[slot].names(pfn.index) {
+      await space.invalidateStart(event)
+      if let slot = space.leafSlot(address), tables.entries[slot].names(pfn.index) {
         tables.entries[slot] = .absent(.poison, pfn)
-        vma.space.tally.residentPages -= 1
-        vma.space.tally.devicePages -= 1
+        space.tally.residentPages -= 1
+        space.tally.devicePages -= 1
         removeMapping(pfn.index)
       }
-      vma.space.invalidateEnd(event)
+      space.invalidateEnd(event)
     }
     unlock(pfn)
     let isLast = pages[pfn.index].references == 1

@@ -56,7 +56,7 @@ extension AddressSpace {
   ) throws(KernelError) -> Look {
     let required = request & (HMMPFN.requestFault | HMMPFN.requestWrite) != 0
     let wantsWrite = request & HMMPFN.requestWrite != 0
-    guard let vma = find(address), !vma.isSpecial,
+    guard let vma = find(address), !vma.isSpecial || vma.flags.contains(.mixedMap),
       !vma.protection.isDisjoint(with: [.read, .write])
     else {
       // R55: a required page is an error, never an error entry.

@@ -7,6 +7,7 @@ extension AddressSpace {
   /// - Parameters:
   ///   - at: where, refusing to replace what is there (`MAP_FIXED_NOREPLACE`); nil leaves the
   ///     choice to the core.
+  ///   - flags: with `shared` beside `anonymous` a child of `fork` sees the same memory.
   ///   - name: as `PR_SET_VMA_ANON_NAME`; mappings of different names don't merge.
   ///
   /// `EINVAL` for no bytes or an address that isn't page aligned, `EEXIST` when something is mapped
@@ -17,23 +18,39 @@ extension AddressSpace {
   ) async throws(KernelError) -> VirtualAddress {
     guard bytes > 0 else { throw .EINVAL }
     guard bytes <= VirtualRange.user.bytes, !isExiting else { throw .ENOMEM }
+    if flags.isSuperset(of: [.anonymous, .shared]) {
+      // Shared memory is a file that only its mappings know (`shmem_zero_setup`).
+      let memory = try manager.makeSharedMemory(bytes: bytes)
+      let rest = flags.subtracting(.anonymous).union(.file)
+      do throws(KernelError) {
+        return try await map(memory, page: 0, bytes: bytes, protection, rest, at: at, name)
+      } catch {
+        manager.files[memory.number] = nil
+        throw error
+      }
+    }
     await mmapLock.lock()
     defer { mmapLock.unlock() }
-    let length = PageSize.pages(forBytes: bytes) << UInt64(PageSize.shift)
-    let start: VirtualAddress
-    if let at {
-      guard at.isPageAligned else { throw .EINVAL }
-      guard at.rawValue <= VirtualRange.user.end.rawValue - length else { throw .ENOMEM }
-      guard !isMapped(VirtualRange(start: at, bytes: length)) else { throw .EEXIST }
-      start = at
-    } else {
-      guard let room = findRoom(length) else { throw .ENOMEM }
-      start = room
-    }
-    let range = VirtualRange(start: start, bytes: length)
-    insert(VMA(self, range, protection, flags, name, pageOffset: start.page))
+    let range = try findPlace(bytes, at)
+    insert(VMA(self, range, protection, flags, name, pageOffset: range.start.page))
     merge(around: range)
-    return start
+    return range.start
+  }
+
+  /// Where a new mapping goes (`get_unmapped_area`).
+  ///
+  /// LOCKING: `mmapLock` held for writing.
+  func findPlace(_ bytes: UInt64, _ at: VirtualAddress?) throws(KernelError) -> VirtualRange {
+    let length = PageSize.pages(forBytes: bytes) << UInt64(PageSize.shift)
+    guard let at else {
+      guard let room = findRoom(length) else { throw .ENOMEM }
+      return VirtualRange(start: room, bytes: length)
+    }
+    guard at.isPageAligned else { throw .EINVAL }
+    guard at.rawValue <= VirtualRange.user.end.rawValue - length else { throw .ENOMEM }
+    let range = VirtualRange(start: at, bytes: length)
+    guard !isMapped(range) else { throw .EEXIST }
+    return range
   }
 
   /// Ends the mappings of `range` (`munmap`); parts that aren't mapped don't matter.

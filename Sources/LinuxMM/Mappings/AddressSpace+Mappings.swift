@@ -55,11 +55,8 @@ extension AddressSpace {
     let place = firstMapping(above: address)
     guard place < mappings.count, mappings[place].start < address else { return }
     let low = mappings[place]
-    let high = VMA(
-      self, VirtualRange(address, low.end), low.protection, low.flags, low.name,
-      pageOffset: low.index(of: address))
-    high.anonymous = low.anonymous
-    high.anonymous?.join(high)
+    let high = low.duplicate(
+      in: self, VirtualRange(address, low.end), pageOffset: low.index(of: address))
     low.range = VirtualRange(low.start, address)
     mappings.insert(high, at: place + 1)
   }
@@ -85,6 +82,7 @@ extension AddressSpace {
         continue
       }
       high.anonymous?.leave(high)
+      high.file?.leave(high)
       if low.anonymous == nil, let region = high.anonymous {
         low.anonymous = region
         region.join(low)

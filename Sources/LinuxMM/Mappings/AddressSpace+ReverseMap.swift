@@ -28,8 +28,9 @@ extension AddressSpace {
     return nil
   }
 
-  /// The mapping goes; a region without mappings is forgotten.
+  /// The mapping goes; a region without mappings is forgotten, and so is shared memory.
   func leaveRegion(_ vma: VMA) {
+    vma.file?.leave(vma)
     guard let region = vma.anonymous else { return }
     region.leave(vma)
     if region.mappings.isEmpty { manager.anonymousRegions[region.number] = nil }
@@ -48,13 +49,18 @@ extension MemoryManager {
     return region
   }
 
-  /// The mappings through which a page may be reached, with the address in each.
-  func places(of pfn: Int) -> [(vma: VMA, address: VirtualAddress)] {
+  /// The mappings through which a page may be reached, with process and address of each.
+  ///
+  /// A process is held by the answer: it may exit while the caller sleeps.
+  func places(of pfn: Int) -> [(vma: VMA, space: AddressSpace, address: VirtualAddress)] {
     let place = pages[pfn].anonymous
-    guard place != .none, let region = anonymousRegions[place.region] else { return [] }
-    var found: [(vma: VMA, address: VirtualAddress)] = []
-    for vma in region.mappings {
-      if let address = vma.address(ofIndex: place.index) { found.append((vma, address)) }
+    let mappings =
+      place.isFile ? files[place.region]?.mappings : anonymousRegions[place.region]?.mappings
+    var found: [(vma: VMA, space: AddressSpace, address: VirtualAddress)] = []
+    for vma in mappings ?? [] {
+      if let address = vma.address(ofIndex: place.index) {
+        found.append((vma, vma.space, address))
+      }
     }
     return found
   }

@@ -23,13 +23,37 @@ extension AddressSpace {
     }
   }
 
+  /// Empties the entries of `range` that show pages of the mapping's file; private copies stay
+  /// (`unmap_mapping_range` without `even_cows`).
+  ///
+  /// LOCKING: as for ``zap(_:)``.
+  func zapFilePages(_ range: VirtualRange) {
+    forEachLeafTable(in: range) { table, part in
+      let block = manager.tables.block(table)
+      var flushed = 0
+      let first = PageTableLevel.leafIndex(part.start)
+      for slot in first..<first + part.pages {
+        let entry = block[slot]
+        guard entry.isPresent || entry.isMigration,
+          manager.pages[entry.frame.index].anonymous.isFile
+        else { continue }
+        block[slot] = .none
+        if entry.isPresent { flushed += 1 }
+        zap(entry)
+      }
+      if flushed > 0 { flushTranslations(pages: flushed) }
+    }
+  }
+
   /// Drops what one entry held, which is gone from its table.
   private func zap(_ entry: PageTableEntry) {
     guard let kind = entry.kind else {
-      if entry.isZeroPage { return }
-      tally.residentPages -= 1
-      if entry.isDirty { manager.pages[entry.frame.index].flags.insert(.dirty) }
-      manager.removeMapping(entry.frame.index)
+      // The zero page, or a frame that a driver mapped, is counted nowhere.
+      if entry.has(PageTableEntry.Bit.special) { return }
+      let pfn = entry.frame.index
+      tally.count(manager.pages[pfn], -1)
+      if entry.isDirty { manager.pages[pfn].flags.insert(.dirty) }
+      manager.removeMapping(pfn)
       return
     }
     switch kind {
@@ -40,7 +64,7 @@ extension AddressSpace {
       manager.removeMapping(entry.frame.index)
     case .migrationRead, .migrationReadExclusive, .migrationWrite:
       // The migration holds the page's reference; finalize finds the entry gone.
-      tally.residentPages -= 1
+      tally.count(manager.pages[entry.frame.index], -1)
     case .exclusiveRead, .exclusiveWrite:
       tally.residentPages -= 1
       manager.removeMapping(entry.frame.index)
@@ -52,7 +76,8 @@ extension AddressSpace {
   /// Changes what `range` allows (`mprotect`).
   ///
   /// `EINVAL` for an empty range or ends that aren't page aligned, `ENOMEM` when part of it isn't
-  /// mapped; nothing is changed then.
+  /// mapped, `EACCES` for writing to a shared file that was opened for reading; nothing is changed
+  /// then.
   public func protect(
     _ range: VirtualRange, _ protection: Protection
   ) async throws(KernelError) {
@@ -62,13 +87,21 @@ extension AddressSpace {
       mmapLock.unlock()
       throw .ENOMEM
     }
+    if protection.contains(.write) {
+      let first = firstMapping(above: range.start)
+      let isRefused = mappings[first...].contains { $0.start < range.end && $0.refusesWrite }
+      guard !isRefused else {
+        mmapLock.unlock()
+        throw .EACCES
+      }
+    }
     let places = isolate(range)
     let event = NotifierEvent(.protectionVMA, range)
     await invalidateStart(event)
     for vma in mappings[places] where vma.protection != protection {
       vma.protection = protection
       forEachLeafTable(in: vma.range) { table, part in
-        changeEntries(table, part, protection)
+        changeEntries(vma, table, part, protection)
       }
     }
     invalidateEnd(event)
@@ -77,13 +110,15 @@ extension AddressSpace {
   }
 
   /// Brings the entries of one table in line with a new protection (`change_pte_range`).
-  private func changeEntries(_ table: Int, _ part: VirtualRange, _ protection: Protection) {
+  private func changeEntries(
+    _ vma: VMA, _ table: Int, _ part: VirtualRange, _ protection: Protection
+  ) {
     let block = manager.tables.block(table)
     var flushed = 0
     var slot = PageTableLevel.leafIndex(part.start)
     for _ in 0..<part.pages {
       let entry = block[slot]
-      let changed = changedEntry(entry, protection)
+      let changed = changedEntry(vma, entry, protection)
       if changed != entry {
         block[slot] = changed
         if entry.isPresent { flushed += 1 }
@@ -94,17 +129,14 @@ extension AddressSpace {
   }
 
   private func changedEntry(
-    _ entry: PageTableEntry, _ protection: Protection
+    _ vma: VMA, _ entry: PageTableEntry, _ protection: Protection
   ) -> PageTableEntry {
     typealias Bit = PageTableEntry.Bit
     guard let kind = entry.kind else {
       if entry.isNone { return entry }
       var changed = entry.without(Bit.write | Bit.noAccess)
       if protection.isDisjoint(with: [.read, .write]) { changed = changed.with(Bit.noAccess) }
-      if protection.contains(.write), !entry.isZeroPage,
-        manager.pages[entry.frame.index].flags.contains(.exclusive)
-      {
-        // An exclusive page may be written at once, without a fault to find that out.
+      if protection.contains(.write), mayWriteAtOnce(vma, entry) {
         changed = changed.with(Bit.write)
       }
       return changed
@@ -114,12 +146,26 @@ extension AddressSpace {
     case .deviceWrite:
       return .absent(.deviceRead, entry.frame, bits)  // R45
     case .migrationWrite:
-      return .absent(.migrationReadExclusive, entry.frame, bits)
+      let isAnonymous = manager.pages[entry.frame.index].anonymous.isAnonymous
+      return .absent(
+        isAnonymous ? .migrationReadExclusive : .migrationRead, entry.frame, bits)
     case .exclusiveWrite:
       return .absent(.exclusiveRead, entry.frame, bits)
     default:
       return entry
     }
+  }
+}
+
+extension AddressSpace {
+  /// Whether a present entry may be made writable without a fault to find that out
+  /// (`can_change_pte_writable`).
+  private func mayWriteAtOnce(_ vma: VMA, _ entry: PageTableEntry) -> Bool {
+    if vma.flags.contains(.shared) {
+      return entry.isDirty || vma.file?.tracksWrites != true
+    }
+    if entry.has(PageTableEntry.Bit.special) { return false }
+    return manager.pages[entry.frame.index].flags.contains(.exclusive)
   }
 }
 

@@ -62,6 +62,10 @@ public final class AddressSpace {
 public struct AddressSpaceCounters: Hashable, Sendable {
   /// Anonymous pages, in RAM or on a device (`MM_ANONPAGES`, R43).
   public var residentPages: Int = 0
+  /// Pages of files (`MM_FILEPAGES`).
+  public var filePages: Int = 0
+  /// Pages of shared memory (`MM_SHMEMPAGES`).
+  public var sharedMemoryPages: Int = 0
   /// Those of them in device memory.
   public var devicePages: Int = 0
   /// Page-table pages, the root included.

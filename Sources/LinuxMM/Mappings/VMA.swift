@@ -10,7 +10,7 @@ public final class VMA {
     /// Private anonymous memory: empty places may be filled.
     public static let anonymous = Flags(rawValue: 1 << 0)
     /// A driver's own mapping (`VM_IO`, `VM_PFNMAP`, `VM_MIXEDMAP`): nothing here migrates, and a
-    /// touch gets SIGBUS because no driver's fault handler stands behind it.
+    /// touch of what the driver didn't map gets SIGBUS because no fault handler stands behind it.
     public static let special = Flags(rawValue: 1 << 1)
     /// A userfaultfd watches missing pages (`VM_UFFD_MISSING`), in its SIGBUS mode.
     public static let userfaultMissing = Flags(rawValue: 1 << 2)
@@ -35,10 +35,12 @@ public final class VMA {
   public internal(set) var flags: Flags
   /// `PR_SET_VMA_ANON_NAME`; mappings of different names don't merge.
   public let name: String
-  /// The page index of the first address in its anonymous region (`vm_pgoff`).
+  /// The page index of the first address in its file or anonymous region (`vm_pgoff`).
   var pageOffset: UInt64
   /// Where its anonymous pages belong; nil until the first one (`anon_vma`).
   var anonymous: AnonymousRegion?
+  /// The file whose pages it shows, with its private copies in ``anonymous`` (`vm_file`).
+  public internal(set) var file: MappedFile?
   unowned let space: AddressSpace
 
   init(
@@ -60,6 +62,28 @@ public final class VMA {
   public var isAnonymous: Bool { flags.contains(.anonymous) }
   /// Whether migration and HMM leave the mapping alone (`VM_SPECIAL`).
   public var isSpecial: Bool { flags.contains(.special) }
+  /// Whether migration leaves the mapping alone, whatever it holds (R5).
+  var refusesMigration: Bool {
+    !flags.isDisjoint(with: [.special, .hugetlb]) || file?.isDAX == true
+  }
+  /// Whether a write by this mapping's process would reach a file that may not be written
+  /// (no `VM_MAYWRITE`).
+  var refusesWrite: Bool { flags.contains(.shared) && file?.isReadOnly == true }
+
+  /// A mapping like this one, of another range or process (`vm_area_dup`); the reverse map leads
+  /// through it from now on.
+  func duplicate(
+    in space: AddressSpace, _ range: VirtualRange, pageOffset: UInt64, withPages: Bool = true
+  ) -> VMA {
+    let copy = VMA(space, range, protection, flags, name, pageOffset: pageOffset)
+    if withPages {
+      copy.anonymous = anonymous
+      anonymous?.join(copy)
+    }
+    copy.file = file
+    file?.join(copy)
+    return copy
+  }
 
   /// The linear page index of an address (`linear_page_index`).
   func index(of address: VirtualAddress) -> UInt64 {
@@ -81,7 +105,7 @@ public final class VMA {
 
   /// Whether `next` continues this mapping in all but protection.
   func isLike(_ next: VMA) -> Bool {
-    flags == next.flags && name == next.name
+    flags == next.flags && name == next.name && file === next.file
       && next.pageOffset == pageOffset + range.bytes >> 12
   }
 }

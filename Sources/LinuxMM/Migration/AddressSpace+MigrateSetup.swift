@@ -8,7 +8,7 @@ extension AddressSpace {
   /// Best effort: an empty result is a success (R6), and the driver looks at each source.
   ///
   /// `EINVAL`, with nothing changed: ends that aren't page aligned, an empty range, a range outside
-  /// one mapping, a special mapping (R5), more pages than `buffers` holds (R1), or a fault page
+  /// one mapping, a special, hugetlb or DAX mapping (R5), more pages than `buffers` holds (R1), or a fault page
   /// that isn't device-private (R25).
   ///
   /// LOCKING: `mmapLock` held by the caller from here to finalize (R4). Page locks are only tried
@@ -42,7 +42,7 @@ extension AddressSpace {
     guard request.start.isPageAligned, request.end.isPageAligned, request.start < request.end
     else { throw .EINVAL }
     let range = VirtualRange(request.start, request.end)
-    guard let vma = find(request.start), vma.range.contains(range), !vma.isSpecial
+    guard let vma = find(request.start), vma.range.contains(range), !vma.refusesMigration
     else { throw .EINVAL }
     guard range.pages <= buffers.capacity else { throw .EINVAL }
     if let page = request.faultPage {
@@ -182,6 +182,7 @@ private struct PageCollector {
   ) -> MigratePFN {
     typealias Bit = PageTableEntry.Bit
     let flags = pages[pfn].flags
+    guard pages[pfn].anonymous.isAnonymous else { return takeFilePage(block, slot, entry, pfn) }
     let isFaultPage = pfn == faultPage
     let isPresent = entry.isPresent
     // R20: references beyond the mappings mean a pin or a user; a device page is allowed one more,
@@ -189,7 +190,7 @@ private struct PageCollector {
     let allowed = pages[pfn].mappings + (isPresent ? 0 : 1) + (isFaultPage ? 1 : 0)
     let batched = flags.contains(.batched)
     guard !flags.contains(.locked) || isFaultPage,
-      pages[pfn].references <= allowed + (batched ? 1 : 0), pages[pfn].anonymous != .none
+      pages[pfn].references <= allowed + (batched ? 1 : 0)
     else { return .empty }
     if !isQuiet && strikes() { return .empty }
 
@@ -223,6 +224,34 @@ private struct PageCollector {
       lru.unlink(pfn)
     }
     return MigratePFN(rawValue: source)
+  }
+
+  /// A page of a file: it can be had, but the commit refuses to put it into device memory (R22).
+  private mutating func takeFilePage(
+    _ block: FlatBlock<PageTableEntry>, _ slot: Int, _ entry: PageTableEntry, _ pfn: Int
+  ) -> MigratePFN {
+    typealias Bit = PageTableEntry.Bit
+    let flags = pages[pfn].flags
+    // R20: the page cache holds one more.
+    let allowed = pages[pfn].mappings + 1 + (flags.contains(.batched) ? 1 : 0)
+    guard entry.isPresent, pages[pfn].anonymous.isFile, !flags.contains(.locked),
+      pages[pfn].references <= allowed
+    else { return .empty }
+    if !isQuiet && strikes() { return .empty }
+    pages[pfn].flags.insert(.locked)
+    if entry.isDirty { pages[pfn].flags.insert(.dirty) }
+    flushed += 1
+    block[slot] = .absent(
+      entry.has(Bit.write) ? .migrationWrite : .migrationRead, entry.frame,
+      entry.rawValue & (Bit.software | Bit.young | Bit.dirty))
+    pages[pfn].mappings -= 1
+    taken += 1
+    collected += 1
+    // Always the long way: other mappings of the file are found through the reverse map.
+    pending += 1
+    let write = entry.has(Bit.write) ? MigratePFN.write : 0
+    return MigratePFN(
+      rawValue: MigratePFN(entry.frame).rawValue | MigratePFN.migrate | MigratePFN.pending | write)
   }
 
   /// Whether an injected failure keeps this page from being locked or isolated.

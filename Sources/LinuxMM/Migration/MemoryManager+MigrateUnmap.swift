@@ -35,6 +35,7 @@ extension MemoryManager {
   private func hasOnlyExpectedReferences(_ pfn: Int, _ buffers: MigrationBuffers) -> Bool {
     var expected: Int32 = 1
     if pfn >= frames.limit { expected += 1 }
+    if pages[pfn].anonymous.isFile { expected += 1 }
     if buffers.faultPage?.index == pfn { expected += 1 }
     return pages[pfn].references - expected <= pages[pfn].mappings
   }
@@ -65,8 +66,7 @@ extension MemoryManager {
   ///
   /// LOCKING: page lock held. Each mapping's mirrors are told with an event of its own.
   func replaceMappings(_ pfn: Int) async {
-    for (vma, address) in places(of: pfn) {
-      let space = vma.space
+    for (_, space, address) in places(of: pfn) {
       guard let slot = space.leafSlot(address),
         tables.entries[slot].names(pfn)
       else { continue }
@@ -104,8 +104,8 @@ extension MemoryManager {
 
   /// Puts `winner` wherever a migration entry names `pfn` (`remove_migration_ptes`).
   func restoreMappings(from pfn: Int, to winner: Int) {
-    for (vma, address) in places(of: pfn) {
-      guard let slot = vma.space.leafSlot(address) else { continue }
+    for (vma, space, address) in places(of: pfn) {
+      guard let slot = space.leafSlot(address) else { continue }
       restoreMapping(vma, slot, from: pfn, to: winner)
     }
   }
@@ -115,7 +115,9 @@ extension MemoryManager {
   func restoreMapping(_ vma: VMA, _ slot: Int, from pfn: Int, to winner: Int) {
     let entry = tables.entries[slot]
     guard entry.isMigration, entry.frame.index == pfn else { return }
-    if entry.kind != .migrationRead { pages[winner].flags.insert(.exclusive) }
+    if entry.kind != .migrationRead, pages[winner].anonymous.isAnonymous {
+      pages[winner].flags.insert(.exclusive)
+    }
     if winner >= frames.limit { vma.space.tally.devicePages += 1 }
     tables.entries[slot] = entry.arrived(
       at: winner, isDevice: winner >= frames.limit,

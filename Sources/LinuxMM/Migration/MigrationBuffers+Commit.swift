@@ -73,6 +73,14 @@ extension MigrationBuffers {
         if firstHole < 0 { firstHole = place }
         continue
       }
+      guard pages[old].anonymous.isAnonymous else {
+        if !moveFilePage(manager, old, new) {
+          arrays[source: place] = source.refused
+        } else {
+          moved += 1
+        }
+        continue
+      }
       let expected: Int32 = old == faultPage ? 2 : 1
       if pages[old].references != expected || (!isQuiet && failures.fires(.migrateCommit)) {
         arrays[source: place] = source.refused
@@ -86,6 +94,18 @@ extension MigrationBuffers {
     if isQuiet { failures.pass(.migrateCommit, times: moved) }
     manager.tally.migrationsCommitted &+= UInt64(truncatingIfNeeded: moved)
     return (firstHole >= 0, firstHole)
+  }
+
+  /// Moves a page of a file to another place in RAM; false when it must stay.
+  private func moveFilePage(_ manager: MemoryManager, _ old: Int, _ new: Int) -> Bool {
+    let pages = manager.pages
+    // R22: device memory is for anonymous pages.
+    guard new < manager.frames.limit, let file = manager.files[pages[old].anonymous.region],
+      pages[old].references == 2, !manager.kernel.failures.fires(.migrateCommit)
+    else { return false }
+    pages[new].flags.formUnion(pages[old].flags.intersection(.migrating))
+    file.replacePage(old, by: new)
+    return true
   }
 
   /// A destination is the driver's own page: locked, with one reference, mapped nowhere (R13).

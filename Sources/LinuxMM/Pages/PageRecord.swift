@@ -10,7 +10,7 @@ struct PageRecord: BitwiseCopyable {
   var mappings: Int32
   /// A system page: GUP pins among the references. A device page: its pagemap's number.
   var extra: UInt32
-  /// Where an anonymous page belongs, for the reverse map; 0 when nowhere.
+  /// Where an anonymous page or a page of a file belongs, for the reverse map; 0 when nowhere.
   var anonymous: AnonymousPlace
   /// A system page on the LRU: the neighbours. A device page: the driver's word
   /// (`zone_device_data`). A free page that heads a run: the next run.
@@ -47,6 +47,12 @@ struct PageFlags: OptionSet, BitwiseCopyable {
   static let devicePrivate = PageFlags(rawValue: 1 << 10)
   /// A system page in the free list, or a device page in the driver's hands.
   static let free = PageFlags(rawValue: 1 << 11)
+  /// In the page cache of a file, which holds a reference.
+  static let pageCache = PageFlags(rawValue: 1 << 12)
+  /// With `pageCache`: of shared memory, not of a file on a disk (`PG_swapbacked`).
+  static let sharedMemory = PageFlags(rawValue: 1 << 13)
+  /// A driver's page that it put into a mapping of its own (`vm_insert_page`).
+  static let inserted = PageFlags(rawValue: 1 << 14)
   /// The lock was taken on its own, and its holder is listed (``MemoryManager/lockHolders``).
   static let lockListed = PageFlags(rawValue: 1 << 27)
 
@@ -54,13 +60,14 @@ struct PageFlags: OptionSet, BitwiseCopyable {
   static let migrating: PageFlags = [.dirty, .referenced, .uptodate]
 }
 
-/// The anonymous region that a page belongs to and its place there (`mapping` and `index`).
+/// The anonymous region or the file that a page belongs to and its place there (`mapping` and
+/// `index`).
 struct AnonymousPlace: BitwiseCopyable, Hashable {
-  /// Region number above bit 36, page index below; region numbers start at 1.
+  /// Bit 63: a file. Region or file number above bit 36, page index below; numbers start at 1.
   let rawValue: UInt64
 
   static let none = AnonymousPlace(rawValue: 0)
-  static let regionLimit = 1 << 28
+  static let regionLimit = 1 << 27
 
   @inline(__always)
   init(rawValue: UInt64) { self.rawValue = rawValue }
@@ -68,8 +75,17 @@ struct AnonymousPlace: BitwiseCopyable, Hashable {
   @inline(__always)
   init(region: Int, index: UInt64) { rawValue = UInt64(region) << 36 | index }
 
+  init(file: Int, index: UInt64) { rawValue = 1 << 63 | UInt64(file) << 36 | index }
+
+  /// Whether the page is anonymous (`PageAnon`): one test, as for an empty place.
   @inline(__always)
-  var region: Int { Int(rawValue >> 36) }
+  var isAnonymous: Bool { Int64(bitPattern: rawValue) > 0 }
+  /// Whether the page is a file's.
+  @inline(__always)
+  var isFile: Bool { Int64(bitPattern: rawValue) < 0 }
+  /// The number of the region, or of the file.
+  @inline(__always)
+  var region: Int { Int(rawValue >> 36) & (Self.regionLimit - 1) }
   /// The linear page index: the virtual page number at which the region was first mapped.
   @inline(__always)
   var index: UInt64 { rawValue & (1 << 36 - 1) }

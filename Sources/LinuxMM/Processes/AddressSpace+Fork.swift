@@ -33,14 +33,12 @@ extension AddressSpace {
   /// Puts a copy of another process's mapping at the end of the list (`vm_area_dup`,
   /// `anon_vma_fork`).
   ///
-  /// It joins the same region, so that the reverse map finds the pages that both will share.
+  /// It joins the same region and file, so that the reverse map finds the pages that both will share.
   private func adopt(_ vma: VMA) -> VMA {
-    let copy = VMA(
-      self, vma.range, vma.protection, vma.flags.inherited, vma.name, pageOffset: vma.pageOffset)
-    if !vma.flags.contains(.wipeOnFork) {
-      copy.anonymous = vma.anonymous
-      copy.anonymous?.join(copy)
-    }
+    let copy = vma.duplicate(
+      in: self, vma.range, pageOffset: vma.pageOffset,
+      withPages: !vma.flags.contains(.wipeOnFork))
+    copy.flags = vma.flags.inherited
     mappings.append(copy)
     return copy
   }

@@ -40,7 +40,7 @@ struct EntryCopier {
       return share(source, target, slot, entry, readable: .deviceRead)
     case .migrationRead, .migrationReadExclusive, .migrationWrite:
       // The migration finds the child's entry through the reverse map.
-      child.tally.count(pages[entry.frame.index].flags, 1)
+      child.tally.count(pages[entry.frame.index], 1)
       return share(source, target, slot, entry, readable: .migrationRead)
     case .swap:
       target[slot] = duplicateSwap(entry)
@@ -83,7 +83,7 @@ struct EntryCopier {
     pages[pfn].flags.remove(.exclusive)
     pages[pfn].references += 1
     pages[pfn].mappings += 1
-    child.tally.count(pages[pfn].flags, 1)
+    child.tally.count(pages[pfn], 1)
   }
 
   /// Puts an entry without the right to write into both tables (`copy_nonpresent_pte`).
@@ -117,15 +117,9 @@ struct EntryCopier {
     // The same place in the same region: the two pages differ by their number.
     manager.addNewAnonymous(copy.index, pages[old].anonymous)
     manager.lru.add(copy.index, cpu: manager.currentCPU)
-    child.tally.count(pages[copy.index].flags, 1)
+    child.tally.residentPages += 1
     var bits = Bit.dirty | Bit.softDirty | entry.rawValue & Bit.noAccess
     if vma.protection.contains(.write) { bits |= Bit.write }
     target[slot] = .present(copy, bits)
   }
-}
-
-extension AddressSpaceCounters {
-  /// Counts `change` mappings of a page with these flags (`mm_counter`).
-  @inline(__always)
-  mutating func count(_ flags: PageFlags, _ change: Int) { residentPages += change }
 }
