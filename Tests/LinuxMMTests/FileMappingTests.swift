@@ -228,6 +228,7 @@ import Testing
       try await machine.expectPattern(range.subrange(0..<2))
       #expect(try await machine.device.take(machine.space, range) == 0)
       #expect(machine.device.pagemap.references == 0)
+      #expect(machine.space.why(range.start)?.kind == .notAnonymous)
       try machine.check()
       try await machine.expectPattern(range)
       #expect(machine.space.entry(at: range.page(0)).isWritable)

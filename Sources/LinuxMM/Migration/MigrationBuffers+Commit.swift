@@ -74,10 +74,11 @@ extension MigrationBuffers {
         continue
       }
       guard pages[old].anonymous.isAnonymous else {
-        if !moveFilePage(manager, old, new) {
-          arrays[source: place] = source.refused
-        } else {
+        if moveFilePage(manager, old, new) {
           moved += 1
+        } else {
+          arrays[source: place] = source.refused
+          reasons?.note(place, MigrationReason(.notAnonymous))
         }
         continue
       }

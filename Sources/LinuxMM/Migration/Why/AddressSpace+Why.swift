@@ -9,7 +9,7 @@ extension AddressSpace {
   public func why(_ address: VirtualAddress, _ request: MigrationRequest) -> MigrationReason? {
     guard let vma = find(address) else { return MigrationReason(.notMapped) }
     if vma.flags.contains(.hugetlb) { return MigrationReason(.hugetlb) }
-    if vma.isSpecial { return MigrationReason(.specialMapping) }
+    if vma.refusesMigration { return MigrationReason(.specialMapping) }
     let entry = entry(at: address)
     if let reason = refusal(vma, entry, request) { return reason }
     guard entry.isNone || entry.isZeroPage else { return nil }
@@ -89,11 +89,13 @@ extension MemoryManager {
     let batched = isPresent && record.flags.contains(.batched)
     let expected =
       Int(record.mappings) + (isPresent ? 0 : 1) + (isFaultPage ? 1 : 0) + (batched ? 1 : 0)
+      + (record.anonymous.isFile ? 1 : 0)
     if Int(record.references) > expected { return reason(ofUse: pfn, expected: expected) }
     if isPresent && record.flags.isDisjoint(with: [.lru, .batched]) {
       return MigrationReason(.notIsolated)
     }
-    return nil
+    // Collected all the same; the commit refuses it (R22).
+    return record.anonymous.isFile ? MigrationReason(.notAnonymous) : nil
   }
 
   /// That a page has more users than `expected`, with its counts.
