@@ -84,7 +84,13 @@ public final class Machine {
 
   /// A new process that uses the device.
   public func makeProcess(_ name: String) async throws(KernelError) -> UserProcess {
-    let space = try mm.createAddressSpace(name)
+    try await adopt(try mm.createAddressSpace(name), name)
+  }
+
+  /// Makes a process of an address space, which ends when the device can't be opened.
+  private func adopt(
+    _ space: AddressSpace, _ name: String
+  ) async throws(KernelError) -> UserProcess {
     let process = UserProcess(self, name, space)
     if let svm {
       do throws(KernelError) {
@@ -96,6 +102,13 @@ public final class Machine {
     }
     processes.append(process)
     return process
+  }
+
+  /// A copy of a process, with the device open while the driver is bound (`fork`).
+  ///
+  /// Errors as ``LinuxMM/AddressSpace/fork(_:)`` and ``makeProcess(_:)``: there is no child then.
+  public func fork(_ parent: UserProcess, _ name: String) async throws(KernelError) -> UserProcess {
+    try await adopt(try await parent.space.fork(name), name)
   }
 
   func forget(_ process: UserProcess) { processes.removeAll { $0 === process } }

@@ -129,8 +129,8 @@ final class FakeTarget: ScenarioTarget {
 
   func exit(process: String) async throws(OperationFailure) {}
 
-  func pin(_ span: PageSpan, write: Bool) async throws(OperationFailure) -> Int {
-    try await touch(span, write: write)
+  func pin(_ span: PageSpan, _ kind: PinKind) async throws(OperationFailure) -> Int {
+    try await touch(span, write: kind.write)
     for page in span.pages.pages { mappings[index(span.mapping)].pages[page].pins += 1 }
     handles.append(span)
     return handles.count - 1
@@ -143,7 +143,7 @@ final class FakeTarget: ScenarioTarget {
   }
 
   func hold(mapping: String, page: Int) async throws(OperationFailure) -> Int {
-    try await pin(PageSpan(mapping: mapping, pages: PageRange(page, page)), write: false)
+    try await pin(PageSpan(mapping: mapping, pages: PageRange(page, page)), PinKind())
   }
 
   func release(_ handle: Int) async throws(OperationFailure) { try await unpin(handle) }

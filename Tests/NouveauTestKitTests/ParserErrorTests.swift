@@ -136,9 +136,9 @@ import Testing
         "f.yaml:13:38: error: 'pattern' is 'stripes'; "
           + "the value is one of: index, page-number, ones, zeros",
         "f.yaml:14:5: error: a step lacks one of its keys; add one of: "
-          + "fill, write, read, touch, migrate, pin, unpin, hold, release, protect, unmap, exit, "
-          + "parallel, repeat, spawn, join, arm, disarm, stall, delay, suspend, resume, trim, "
-          + "teardown, expect",
+          + "fill, write, read, touch, migrate, pin, unpin, hold, release, protect, unmap, "
+          + "fork, move, advise, poison, exit, parallel, repeat, spawn, join, arm, disarm, "
+          + "stall, delay, suspend, resume, trim, teardown, expect",
       ])
   }
 

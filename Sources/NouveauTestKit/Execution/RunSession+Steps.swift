@@ -47,6 +47,7 @@ extension RunSession {
     case .protect(let span, let protection): try await target.protect(span, protection)
     case .unmap(let span): try await target.unmap(span)
     case .exit(let process): try await target.exit(process: process)
+    case .fork, .move, .advise, .poison: try await processStep(step.action)
     case .delay(let nanoseconds): await target.kernel.sleep(nanoseconds)
     case .suspend: try await target.suspend()
     case .resume: try await target.resume()
@@ -122,8 +123,8 @@ extension RunSession {
 
   private func reference(_ action: Step.Action) async throws(OperationFailure) {
     switch action {
-    case .pin(let name, let span, let write):
-      pins.append((name, try await target.pin(span, write: write)))
+    case .pin(let name, let span, let kind):
+      pins.append((name, try await target.pin(span, kind)))
     case .unpin(let name):
       let handle = try take(name, from: &pins)
       try await target.unpin(handle)

@@ -91,9 +91,13 @@ public protocol ScenarioTarget: AnyObject {
   func protect(_ span: PageSpan, _ protection: ScenarioProtection) async throws(OperationFailure)
   func unmap(_ span: PageSpan) async throws(OperationFailure)
   func exit(process: String) async throws(OperationFailure)
+  func fork(_ plan: ForkPlan) async throws(OperationFailure)
+  func move(_ mapping: String, keep: Bool) async throws(OperationFailure)
+  func advise(_ span: PageSpan, _ advice: ScenarioAdvice) async throws(OperationFailure)
+  func poison(mapping: String, page: Int) async throws(OperationFailure)
 
   // References and locks; the numbers are handles of the target's own.
-  func pin(_ span: PageSpan, write: Bool) async throws(OperationFailure) -> Int
+  func pin(_ span: PageSpan, _ kind: PinKind) async throws(OperationFailure) -> Int
   func unpin(_ handle: Int) async throws(OperationFailure)
   func hold(mapping: String, page: Int) async throws(OperationFailure) -> Int
   func release(_ handle: Int) async throws(OperationFailure)
@@ -113,4 +117,23 @@ public protocol ScenarioTarget: AnyObject {
   func fenceCounts() -> FenceCounts
   /// One line for each offence against the machine's invariants.
   func audit() -> [String]
+}
+
+// What a target need not have: a scenario that asks for it gets EOPNOTSUPP.
+extension ScenarioTarget {
+  public func fork(_ plan: ForkPlan) async throws(OperationFailure) {
+    throw OperationFailure(.EOPNOTSUPP)
+  }
+
+  public func move(_ mapping: String, keep: Bool) async throws(OperationFailure) {
+    throw OperationFailure(.EOPNOTSUPP)
+  }
+
+  public func advise(_ span: PageSpan, _ advice: ScenarioAdvice) async throws(OperationFailure) {
+    throw OperationFailure(.EOPNOTSUPP)
+  }
+
+  public func poison(mapping: String, page: Int) async throws(OperationFailure) {
+    throw OperationFailure(.EOPNOTSUPP)
+  }
 }

@@ -60,6 +60,8 @@ final class ShadowCopy {
   private var alternatives: [Alternative] = []
   private var writes: [Write] = []
   private var reads: [Read] = []
+  /// Copies of this one for children that are being forked.
+  private var forks: [ShadowCopy] = []
 
   init(byteCount: Int) throws(KernelError) {
     self.byteCount = byteCount
@@ -75,9 +77,23 @@ final class ShadowCopy {
     for read in reads where read.range.overlaps(range) {
       read.others.append(Alternative(range: range, bytes: bytes))
     }
+    for fork in forks { fork.alternatives.append(Alternative(range: range, bytes: bytes)) }
     writes.append(write)
     return write
   }
+
+  /// The copy for a child of which a fork begins: what is written until ``endFork(_:)`` may or may
+  /// not be in it.
+  func beginFork() throws(KernelError) -> ShadowCopy {
+    let copy = try ShadowCopy(byteCount: byteCount)
+    copy.base.copy(from: base, at: 0, to: 0, length: byteCount)
+    copy.alternatives =
+      alternatives + writes.map { Alternative(range: $0.range, bytes: $0.bytes) }
+    forks.append(copy)
+    return copy
+  }
+
+  func endFork(_ copy: ShadowCopy) { forks.removeAll { $0 === copy } }
 
   /// Ends a write. One that failed may have stored some of its bytes.
   func end(_ write: Write, succeeded: Bool) {

@@ -9,8 +9,8 @@ import Nouveau
 
 extension MachineTarget {
   public func location(mapping: String, page: Int) -> PageLocation {
-    guard mappings.contains(where: { $0.name == mapping }) else { return .none }
-    switch space(mapping).entry(at: address(mapping, page: page)).location {
+    guard let place = try? place(mapping) else { return .none }
+    switch place.space.entry(at: place.address(page: page)).location {
     case .none: return .none
     case .zero: return .zero
     case .ram: return .ram
@@ -22,8 +22,8 @@ extension MachineTarget {
   }
 
   public func peek(mapping: String, page: Int) -> [UInt8]? {
-    guard mappings.contains(where: { $0.name == mapping }) else { return nil }
-    switch space(mapping).entry(at: address(mapping, page: page)).location {
+    guard let place = try? place(mapping) else { return nil }
+    switch place.space.entry(at: place.address(page: page)).location {
     case .ram(let frame), .device(let frame), .migration(let frame), .exclusive(let frame):
       return bytes(of: frame)
     default: return nil

@@ -23,7 +23,7 @@ extension MachineTarget: ScenarioTarget {
   }
 
   public func map(_ plan: MappingPlan) async throws(OperationFailure) {
-    let process = process(plan.process)
+    let process = try process(plan.process)
     // A page behind each mapping stays free, so that running past an end is found.
     let last = mappings.last { $0.place.process === process }?.place.range.end
     let at = last.map { $0 + PageSize.bytes }
@@ -41,7 +41,7 @@ extension MachineTarget: ScenarioTarget {
   public func store(_ span: ByteSpan, _ bytes: [UInt8], by: Accessor)
     async throws(OperationFailure)
   {
-    let place = place(span.mapping)
+    let place = try place(span.mapping)
     let address = place.range.start + span.offset
     switch by {
     case .cpu:
@@ -58,7 +58,7 @@ extension MachineTarget: ScenarioTarget {
   }
 
   public func load(_ span: ByteSpan, by: Accessor) async throws(OperationFailure) -> [UInt8] {
-    let place = place(span.mapping)
+    let place = try place(span.mapping)
     let address = place.range.start + span.offset
     switch by {
     case .cpu:
@@ -75,18 +75,19 @@ extension MachineTarget: ScenarioTarget {
   }
 
   public func touch(_ span: PageSpan, write: Bool) async throws(OperationFailure) {
-    let space = space(span.mapping)
+    let place = try place(span.mapping)
     for page in span.pages.pages {
-      let address = address(span.mapping, page: page)
+      let address = place.address(page: page)
       try await accessing { () throws(AccessError) in
-        try await space.touch(address, write: write)
+        try await place.space.touch(address, write: write)
       }
     }
   }
 
   public func migrate(_ span: PageSpan, to side: MemorySide) async throws(OperationFailure) -> Int {
-    let process = place(span.mapping).process
-    let range = range(span)
+    let place = try place(span.mapping)
+    let process = place.process
+    let range = place.range(span.pages)
     return try await calling { () throws(KernelError) in
       switch side {
       case .ram: return try await process.migrateToRAM(range)
@@ -101,31 +102,34 @@ extension MachineTarget: ScenarioTarget {
   public func protect(_ span: PageSpan, _ protection: ScenarioProtection)
     async throws(OperationFailure)
   {
-    let space = space(span.mapping)
+    let place = try place(span.mapping)
     try await calling { () throws(KernelError) in
-      try await space.protect(range(span), Protection(protection))
+      try await place.space.protect(place.range(span.pages), Protection(protection))
     }
   }
 
   public func unmap(_ span: PageSpan) async throws(OperationFailure) {
-    let space = space(span.mapping)
-    try await calling { () throws(KernelError) in try await space.unmap(range(span)) }
+    let place = try place(span.mapping)
+    try await calling { () throws(KernelError) in
+      try await place.space.unmap(place.range(span.pages))
+    }
   }
 
   public func exit(process name: String) async throws(OperationFailure) {
-    await process(name).exit()
+    await (try process(name)).exit()
     mappings.removeAll { $0.place.process.name == name }
+    processes.removeAll { $0.name == name }
   }
 
   // MARK: references and locks
 
-  public func pin(_ span: PageSpan, write: Bool) async throws(OperationFailure) -> Int {
-    let space = space(span.mapping)
-    let address = address(span.mapping, page: span.pages.first)
+  public func pin(_ span: PageSpan, _ kind: PinKind) async throws(OperationFailure) -> Int {
+    let place = try place(span.mapping)
     let pinned = try await accessing { () throws(AccessError) in
-      try await space.pin(address, pages: span.pages.count, write: write)
+      try await place.space.pin(
+        place.address(page: span.pages.first), pages: span.pages.count, write: kind.write)
     }
-    pins.append((space, pinned))
+    pins.append((place.space, pinned))
     return pins.count - 1
   }
 
@@ -137,7 +141,8 @@ extension MachineTarget: ScenarioTarget {
 
   public func hold(mapping: String, page: Int) async throws(OperationFailure) -> Int {
     let pfn: PFN
-    switch space(mapping).entry(at: address(mapping, page: page)).location {
+    let place = try place(mapping)
+    switch place.space.entry(at: place.address(page: page)).location {
     case .ram(let frame), .device(let frame): pfn = frame
     default: throw OperationFailure(.ENOENT)
     }

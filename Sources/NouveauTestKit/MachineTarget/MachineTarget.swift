@@ -19,7 +19,15 @@ public final class MachineTarget {
   /// Where a mapping lies.
   struct MappingPlace {
     let process: UserProcess
-    let range: VirtualRange
+    var range: VirtualRange
+
+    var space: AddressSpace { process.space }
+
+    func address(page: Int) -> VirtualAddress { range.start + page * PageSize.bytes }
+
+    func range(_ pages: PageRange) -> VirtualRange {
+      VirtualRange(start: address(page: pages.first), pages: pages.count)
+    }
   }
 
   public init(_ request: TargetRequest) throws(KernelError) {
@@ -57,29 +65,21 @@ public final class MachineTarget {
 
   // MARK: places
 
-  func process(_ name: String) -> UserProcess {
+  /// ESRCH when the process has exited, or its fork failed.
+  func process(_ name: String) throws(OperationFailure) -> UserProcess {
     guard let found = processes.first(where: { $0.name == name }) else {
-      invariantFailed("no process \(name) was made")
+      throw OperationFailure(.ESRCH)
     }
     return found.process
   }
 
-  func place(_ mapping: String) -> MappingPlace {
+  /// ESRCH when the mapping's process has exited, or its fork failed.
+  func place(_ mapping: String) throws(OperationFailure) -> MappingPlace {
     guard let found = mappings.first(where: { $0.name == mapping }) else {
-      invariantFailed("no mapping \(mapping) was made")
+      throw OperationFailure(.ESRCH)
     }
     return found.place
   }
-
-  func address(_ mapping: String, page: Int) -> VirtualAddress {
-    place(mapping).range.start + page * PageSize.bytes
-  }
-
-  func range(_ span: PageSpan) -> VirtualRange {
-    VirtualRange(start: address(span.mapping, page: span.pages.first), pages: span.pages.count)
-  }
-
-  func space(_ mapping: String) -> AddressSpace { place(mapping).process.space }
 
   /// The device driver's memory; ENODEV when it is unbound.
   func requireSVM() throws(OperationFailure) -> SVM {

@@ -48,15 +48,39 @@ public struct ProcessPlan: Hashable, Sendable {
   public let mappings: [MappingPlan]
 }
 
-/// An anonymous private mapping.
+/// One mapping.
 public struct MappingPlan: Hashable, Sendable {
   public let name: String
   public let process: String
   public let pageCount: Int
   public let protection: ScenarioProtection
+  public var kind = MappingKind.anonymous
 
   /// Every page.
   public var allPages: PageRange { PageRange(0, pageCount - 1) }
+}
+
+/// What stands behind a mapping.
+public enum MappingKind: String, Sendable, CaseIterable {
+  /// Private and without a file.
+  case anonymous
+  /// Without a file; a child of the process sees the same pages.
+  case shared
+
+  var isShared: Bool { self == .shared }
+}
+
+/// What a process says of pages (`madvise`).
+public enum ScenarioAdvice: String, Sendable, CaseIterable {
+  case dontNeed = "dontneed"
+  case free
+  case cold
+  case pageOut = "pageout"
+  case huge
+  case noHuge = "no-huge"
+  case collapse
+  case lock
+  case unlock
 }
 
 /// What a process may do with pages.

@@ -19,12 +19,17 @@ public struct Step: Sendable {
     case read(ByteSpan, ReadCheck, Accessor)
     case touch(PageSpan, write: Bool)
     case migrate(PageSpan, MemorySide, moved: Comparison?)
-    case pin(name: String, PageSpan, write: Bool)
+    case pin(name: String, PageSpan, PinKind)
     case unpin(name: String)
     case hold(name: String, mapping: String, page: Int)
     case release(name: String)
     case protect(PageSpan, ScenarioProtection)
     case unmap(PageSpan)
+    case fork(ForkPlan)
+    case move(mapping: String, keep: Bool)
+    /// `clears` when pages that go read as zeros.
+    case advise(PageSpan, ScenarioAdvice, clears: Bool)
+    case poison(mapping: String, page: Int)
     case exit(process: String)
     case parallel([Branch])
     case repeated(times: Int, [Step])
@@ -39,6 +44,33 @@ public struct Step: Sendable {
     case teardown
     case expect(Expectation)
   }
+}
+
+/// How pages are pinned.
+public struct PinKind: Hashable, Sendable {
+  public var write = false
+  /// For as long as the user likes (`FOLL_LONGTERM`).
+  public var isLongTerm = false
+
+  public init(write: Bool = false, isLongTerm: Bool = false) {
+    self.write = write
+    self.isLongTerm = isLongTerm
+  }
+}
+
+/// A process that is copied, with the names that its copy's mappings go by.
+public struct ForkPlan: Hashable, Sendable {
+  public struct Pair: Hashable, Sendable {
+    /// Of the parent.
+    public let mapping: String
+    public let copy: String
+    /// Both see each other's stores.
+    public let isShared: Bool
+  }
+
+  public let process: String
+  public let child: String
+  public let mappings: [Pair]
 }
 
 /// Steps that run as a task of their own.

@@ -9,12 +9,17 @@ enum StepTitle {
     case .read(let span, _, let by): "read \(span)\(suffix(by))"
     case .touch(let span, let write): "touch \(span)\(write ? " for writing" : "")"
     case .migrate(let span, let side, _): "migrate \(span) to \(side.rawValue)"
-    case .pin(let name, let span, _): "pin \(span) as \(name)"
+    case .pin(let name, let span, let kind):
+      "pin \(span) as \(name)\(kind.isLongTerm ? " for long" : "")"
     case .unpin(let name): "unpin \(name)"
     case .hold(let name, let mapping, let page): "hold P\(page) of \(mapping) as \(name)"
     case .release(let name): "release \(name)"
     case .protect(let span, let protection): "protect \(span): \(protection.rawValue)"
     case .unmap(let span): "unmap \(span)"
+    case .fork(let plan): "fork \(plan.process) as \(plan.child)"
+    case .move(let mapping, let keep): "move \(mapping)\(keep ? ", old addresses kept" : "")"
+    case .advise(let span, let advice, _): "advise \(span): \(advice.rawValue)"
+    case .poison(let mapping, let page): "poison P\(page) of \(mapping)"
     case .exit(let process): "exit \(process)"
     case .parallel(let branches):
       "parallel " + branches.map(\.name).joined(separator: " || ")

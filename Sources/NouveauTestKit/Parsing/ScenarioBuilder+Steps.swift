@@ -36,6 +36,7 @@ extension ScenarioBuilder {
       return memoryAction(verb, value.object)
     case "unpin": return .unpin(name: resolve(.pin, value))
     case "release": return .release(name: resolve(.lock, value))
+    case "fork", "move", "advise", "poison": return processAction(verb, value.object)
     case "exit": return .exit(process: resolve(.process, value))
     case "parallel":
       var branches: [Branch] = []
@@ -85,15 +86,12 @@ extension ScenarioBuilder {
     case "pin":
       return .pin(
         name: declare(.pin, object.required("name")), pageSpan(object),
-        write: object["write"]?.flag ?? false)
+        PinKind(
+          write: object["write"]?.flag ?? false, isLongTerm: object["long-term"]?.flag ?? false))
     case "hold":
       let name = declare(.lock, object.required("name"))
-      let span = pageSpan(object, key: "page")
-      if span.pages.count > 1 {
-        report(
-          object.required("page").mark, "'page' is \(span.pages)", remedy: "hold one page, 'P0'")
-      }
-      return .hold(name: name, mapping: span.mapping, page: span.pages.first)
+      let (mapping, page) = onePage(object, remedy: "hold one page, 'P0'")
+      return .hold(name: name, mapping: mapping, page: page)
     case "protect":
       return .protect(pageSpan(object), protection(object.required("protection")))
     default: return .unmap(pageSpan(object))

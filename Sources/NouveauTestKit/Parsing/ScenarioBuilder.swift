@@ -7,8 +7,8 @@ struct ScenarioBuilder {
   let file: String
   let readFile: ScenarioParser.FileReader
   private(set) var diagnostics: [ScenarioDiagnostic] = []
-  private(set) var scope = NameScope()
-  private var mappings: [MappingPlan] = []
+  var scope = NameScope()
+  var mappings: [MappingPlan] = []
 
   init(file: String, readFile: @escaping ScenarioParser.FileReader) {
     self.file = file
@@ -61,7 +61,8 @@ struct ScenarioBuilder {
     MappingPlan(
       name: declare(.mapping, object.required("name")), process: process,
       pageCount: Int(object.required("size").number / UInt64(PageSize.bytes)),
-      protection: protection(object["protection"]))
+      protection: protection(object["protection"]),
+      kind: object["kind"].flatMap { MappingKind(rawValue: $0.text) } ?? .anonymous)
   }
 
   // MARK: names and pages

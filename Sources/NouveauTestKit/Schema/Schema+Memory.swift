@@ -103,6 +103,9 @@ extension Schema {
         SchemaKey("name", .name(.pin), required: true, example: "guard", "For `unpin`."),
         mapping, pages(),
         SchemaKey("write", .flag, fallback: "false", example: "true", "For writing."),
+        SchemaKey(
+          "long-term", .flag, fallback: "false", example: "true",
+          "For as long as the user likes (FOLL_LONGTERM)."),
       ]),
     SchemaObject(
       .hold, "Takes a page's lock, as a task in the middle of reclaim or write-back holds it.",

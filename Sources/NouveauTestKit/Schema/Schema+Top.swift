@@ -114,7 +114,7 @@ extension Schema {
       ]),
     SchemaObject(
       .mapping,
-      "An anonymous private mapping. Its pages are P0, P1, … from its first byte; a gap of at "
+      "A mapping, private and anonymous unless `kind` says otherwise. Its pages are P0, P1, … from its first byte; a gap of at "
         + "least one page lies behind it.",
       sample: """
         processes:
@@ -134,6 +134,9 @@ extension Schema {
         SchemaKey(
           "protection", .choice(protections), fallback: "read-write", example: "read-write",
           "What the process may do with it."),
+        SchemaKey(
+          "kind", .choice(mappingKinds), fallback: "anonymous", example: "shared",
+          "What stands behind it."),
       ]),
     SchemaObject(
       .step,

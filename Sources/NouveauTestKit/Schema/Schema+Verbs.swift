@@ -33,6 +33,18 @@ extension Schema {
       "unmap", .object(.unmap), example: "{mapping: buffer, pages: P4..P7}",
       "Unmaps pages (munmap)."),
     SchemaKey(
+      "fork", .object(.fork), example: "{process: app, child: kid}",
+      "Copies a process; its copy's mappings are `kid.buffer` and so on (fork)."),
+    SchemaKey(
+      "move", .object(.move), example: "{mapping: buffer}",
+      "Moves a mapping with its pages to other addresses (mremap)."),
+    SchemaKey(
+      "advise", .object(.advise), example: "{mapping: buffer, advice: dontneed}",
+      "Says how pages will be used (madvise, mlock)."),
+    SchemaKey(
+      "poison", .object(.poison), example: "{mapping: buffer, page: P0}",
+      "The memory under a page fails (memory_failure)."),
+    SchemaKey(
       "exit", .reference(.process), example: "app", "Ends a process (exit_mmap)."),
     SchemaKey(
       "parallel", .list(.object(.branch)),

@@ -17,6 +17,23 @@ extension Schema {
     SchemaChoice("read-write", "loads and stores"),
   ]
 
+  static let mappingKinds = [
+    SchemaChoice("anonymous", "private memory without a file"),
+    SchemaChoice("shared", "shared memory without a file, which a child sees too; never migrates"),
+  ]
+
+  static let advices = [
+    SchemaChoice("dontneed", "the pages go; private memory reads as zeros again"),
+    SchemaChoice("free", "the pages may go until the next store to them"),
+    SchemaChoice("cold", "reclaim may take them first"),
+    SchemaChoice("pageout", "out to swap now"),
+    SchemaChoice("huge", "huge pages are welcome"),
+    SchemaChoice("no-huge", "no huge pages"),
+    SchemaChoice("collapse", "into huge pages now"),
+    SchemaChoice("lock", "kept in memory (mlock)"),
+    SchemaChoice("unlock", "no longer kept (munlock)"),
+  ]
+
   static let patterns = [
     SchemaChoice("index", "each 64-bit word holds a mix of its own offset: no two words are equal"),
     SchemaChoice("page-number", "each byte holds the low byte of its page's number"),

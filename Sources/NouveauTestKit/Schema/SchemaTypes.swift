@@ -96,6 +96,7 @@ public struct SchemaGroup: Sendable {
 public enum SchemaObjectName: String, Sendable, CaseIterable {
   case scenario, machine, process, mapping, step
   case fill, write, read, touch, migrate, pin, hold, protect, unmap
+  case fork, move, advise, poison
   case branch
   case repeat_ = "repeat"
   case spawn, arm, stall
@@ -129,7 +130,7 @@ public struct SchemaObject: Sendable {
 public enum Schema {
   /// Every kind of object, in the order of the document.
   public static let objects: [SchemaObject] =
-    topObjects + stepObjects + controlObjects + expectationObjects
+    topObjects + stepObjects + processObjects + controlObjects + expectationObjects
 
   /// The object of this kind.
   static func object(_ name: SchemaObjectName) -> SchemaObject {
