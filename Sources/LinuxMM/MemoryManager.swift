@@ -9,11 +9,17 @@ public struct MemoryConfiguration: Hashable, Sendable {
   public var devicePhysicalBytes: UInt64
   /// CPUs, each with an LRU batch of its own; a task runs on the CPU of its number.
   public var cpus: Int
+  /// When faults use huge pages; can be changed later (``MemoryManager/hugePages``).
+  public var hugePages: HugePagePolicy
 
-  public init(ramBytes: Int, devicePhysicalBytes: UInt64 = 64 << 30, cpus: Int = 4) {
+  public init(
+    ramBytes: Int, devicePhysicalBytes: UInt64 = 64 << 30, cpus: Int = 4,
+    hugePages: HugePagePolicy = .never
+  ) {
     self.ramBytes = ramBytes
     self.devicePhysicalBytes = devicePhysicalBytes
     self.cpus = cpus
+    self.hugePages = hugePages
   }
 }
 
@@ -40,6 +46,11 @@ public final class MemoryManager {
   var devices = DeviceRegions()
   var anonymousRegions: [AnonymousRegion?] = [nil]
   var files: [MappedFile?] = [nil]
+  /// When faults use huge pages (`/sys/kernel/mm/transparent_hugepage/enabled`).
+  public var hugePages: HugePagePolicy
+  var huge = HugePageState()
+  /// Counts of huge pages (`thp_*` of `/proc/vmstat`).
+  public var hugeCounters: HugePageCounters { huge.tally }
   var pageWaiters: [WaitQueue?] = []
   /// Page locks that were taken one by one, in order, with who took them.
   var lockHolders: [(pfn: Int, task: Runnable)] = []
@@ -62,6 +73,7 @@ public final class MemoryManager {
     self.kernel = kernel
     failures = kernel.failures
     self.configuration = configuration
+    hugePages = configuration.hugePages
     ram = try MappedMemory(count: configuration.ramBytes)
     let systemPages = ram.count >> PageSize.shift
     let deviceStart = (systemPages + 511) & ~511

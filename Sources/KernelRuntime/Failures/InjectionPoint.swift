@@ -90,6 +90,10 @@ extension InjectionPoint {
     24, "mm.file_read", [.EIO], "a page of a file can't be read from the disk")
   public static let fileWrite = InjectionPoint(
     25, "mm.file_write", [.EIO], "a dirty page of a file can't be written to the disk")
+  public static let hugeAlloc = InjectionPoint(
+    30, "mm.huge_page_alloc", [.ENOMEM], "a huge page can't be had")
+  public static let folioSplit = InjectionPoint(
+    31, "mm.split_folio", [.EAGAIN], "a huge page can't be split into pages")
   public static let fenceStall = InjectionPoint(
     32, "gpu.fence_stall", [], "a semaphore release is never written")
   public static let fenceLate = InjectionPoint(
@@ -120,7 +124,7 @@ extension InjectionPoint {
     .pageAlloc, .pageTableAlloc, .pageLock, .migrateCollect, .migrateCommit, .notifierInsert,
     .memremap, .memRegion, .hmmRetry, .userCopyAlloc, .dmaMap, .dmaAllocCoherent, .vramAlloc,
     .bufferPin, .ringSpace, .fenceAlloc, .fenceEmit, .copySubmit, .gpuPageTable, .firmwareLoad,
-    .fileRead, .fileWrite,
+    .hugeAlloc, .folioSplit, .fileRead, .fileWrite,
     .fenceStall, .fenceLate, .fenceWrongValue, .interruptLost, .interruptEarly, .copyError,
     .copyFault, .pbdmaError, .engineHang, .eccPoison, .deviceLost, .interruptStorm,
   ]

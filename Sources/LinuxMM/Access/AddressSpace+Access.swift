@@ -9,7 +9,7 @@ extension AddressSpace {
   @inline(__always)
   func translate(_ address: VirtualAddress, write: Bool) -> Int? {
     typealias Bit = PageTableEntry.Bit
-    guard let slot = leafSlot(address) else { return nil }
+    guard let slot = leafSlot(address) else { return translateHuge(address, write: write) }
     let entries = manager.tables.entries
     let entry = entries[slot].rawValue
     let needed = write ? Bit.present | Bit.write : Bit.present

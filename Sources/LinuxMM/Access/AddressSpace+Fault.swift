@@ -45,12 +45,13 @@ extension AddressSpace {
     guard vma.isAnonymous || hasBacking(vma, address) else {
       return .failed(.sigbus(address, .EFAULT))
     }
+    if mayBeHuge, let step = await faultHuge(vma, address, write: write) { return step }
     let page = address.pageBase
     let slot: Int
     do throws(KernelError) {
       slot = try makeLeafTable(page) << PageTablePool.tableShift | PageTableLevel.leafIndex(page)
     } catch {
-      return .failed(.outOfMemory(address))
+      return error == .EBUSY ? .retry : .failed(.outOfMemory(address))
     }
     let entry = manager.tables.entries[slot]
     guard let kind = entry.kind else {
@@ -171,6 +172,8 @@ extension AddressSpace {
   private func canReuse(_ pfn: Int) -> Bool {
     let pages = manager.pages
     if pages[pfn].flags.contains(.exclusive) { return true }
+    // A part of a huge page is copied even if it is the last one in use.
+    if !pages[pfn].flags.isDisjoint(with: .large) { return false }
     if pages[pfn].flags.contains(.batched) { manager.drainLRU() }
     return pages[pfn].references == 1 && !pages[pfn].flags.contains(.locked)
       && pages[pfn].anonymous.isAnonymous
@@ -205,13 +208,18 @@ extension AddressSpace {
       return .done
     }
     manager.get(pfn)
+    guard manager.splitForFault(pfn) else {
+      manager.unlock(pfn)
+      manager.put(pfn)
+      return .retry
+    }
     tally.deviceFaults += 1
     guard let pagemap = manager.devices.byNumber[Int(manager.pages[pfn.index].extra)] else {
       invariantFailed("\(entry) names a page without a pagemap")
     }
     let began = kernel.now
     let outcome = await pagemap.operations.migrateToRAM(
-      DeviceFault(space: self, address: address.pageBase, page: pfn))
+      DeviceFault(space: self, address: address.pageBase, page: pfn, order: 0))
     kernel.trace.span(.migrateToRAM, since: began, address.rawValue, pfn.rawValue)
     manager.unlock(pfn)
     manager.put(pfn)

@@ -56,21 +56,23 @@ extension MemoryManager {
     invariant(!pinned.isReleased, "pages at \(pinned.address) unpinned twice")
     pinned.isReleased = true
     for pfn in pinned.pfns {
-      if dirty && pfn != Self.zeroPage { pages[pfn.index].flags.insert(.dirty) }
+      if dirty && pfn != Self.zeroPage { pages[folio(pfn.index)].flags.insert(.dirty) }
       dropPin(pfn)
     }
   }
 
   func takePin(_ pfn: PFN) {
     if pfn == Self.zeroPage { return }
-    pages[pfn.index].references += 1
-    pages[pfn.index].extra += 1
+    let pfn = folio(pfn.index)
+    pages[pfn].references += 1
+    pages[pfn].extra += 1
   }
 
   func dropPin(_ pfn: PFN) {
     if pfn == Self.zeroPage { return }
-    invariant(pages[pfn.index].extra > 0, "page \(pfn) unpinned more often than pinned")
-    pages[pfn.index].extra -= 1
-    drop(pfn.index)
+    let pfn = folio(pfn.index)
+    invariant(pages[pfn].extra > 0, "page \(pfn) unpinned more often than pinned")
+    pages[pfn].extra -= 1
+    drop(pfn)
   }
 }

@@ -2,15 +2,21 @@ package import Base
 import KernelRuntime
 
 extension AddressSpace {
-  /// Visits every leaf entry that isn't empty, by address, mapped or not.
+  /// Visits every leaf entry that isn't empty, by address, mapped or not; a huge entry as its 512
+  /// parts.
   package func forEachEntry(_ body: (VirtualAddress, PageTableEntry) -> Void) {
-    visit(root, level: 0, base: 0, tables: nil, body)
+    visit(root, level: 0, base: 0, tables: nil, body) { address, entry in
+      for index in 0..<HugePage.pages {
+        body(address + UInt64(index) << UInt64(PageSize.shift), entry.part(index))
+      }
+    }
   }
 
   /// Visits what hangs below one table and counts the tables met.
   private func visit(
     _ table: Int, level: Int, base: UInt64, tables count: ((Int) -> Void)?,
-    _ body: (VirtualAddress, PageTableEntry) -> Void
+    _ body: (VirtualAddress, PageTableEntry) -> Void,
+    huge: (VirtualAddress, PageTableEntry) -> Void
   ) {
     count?(table)
     let block = manager.tables.block(table)
@@ -22,8 +28,12 @@ extension AddressSpace {
       let address = base + UInt64(index) << shift
       if isLeaf {
         body(VirtualAddress(address), entry)
+      } else if entry.isHugeLeaf {
+        huge(VirtualAddress(address), entry)
       } else {
-        visit(Int(entry.rawValue >> 12), level: level + 1, base: address, tables: count, body)
+        visit(
+          Int(entry.rawValue >> 12), level: level + 1, base: address, tables: count, body,
+          huge: huge)
       }
     }
   }
@@ -37,9 +47,15 @@ extension AddressSpace {
     var found = AddressSpaceCounters()
     var onDevice = 0
     var entries: [(address: VirtualAddress, entry: PageTableEntry)] = []
+    var hugeEntries: [(address: VirtualAddress, entry: PageTableEntry)] = []
     let countTable: (Int) -> Void = { _ in tablesFound += 1 }
     visit(root, level: 0, base: 0, tables: countTable) { address, entry in
       entries.append((address, entry))
+    } huge: { address, entry in
+      hugeEntries.append((address, entry))
+    }
+    for (address, entry) in hugeEntries {
+      auditHuge(&audit, address, entry, isQuiet: isQuiet, &resident, &onDevice)
     }
     var vma: VMA?
     for (address, entry) in entries {
@@ -80,9 +96,11 @@ extension AddressSpace {
     audit.expect(
       onDevice == tally.devicePages,
       "\(name): \(tally.devicePages) device pages, entries \(onDevice)")
+    tablesFound += spareTables.count
     audit.expect(
-      tablesFound == tally.pageTables,
-      "\(name): \(tally.pageTables) page tables, \(tablesFound) found")
+      tablesFound == tally.pageTables && spareTables.count == hugeEntries.count,
+      "\(name): \(tally.pageTables) page tables, \(tablesFound) found, \(spareTables.count) of "
+        + "them spare for \(hugeEntries.count) huge entries")
     if isQuiet { notifiers.audit(&audit, name) }
   }
 
@@ -96,7 +114,7 @@ extension AddressSpace {
     }
   }
 
-  private func auditPlace(
+  func auditPlace(
     _ audit: inout MemoryAudit, _ vma: VMA, _ address: VirtualAddress, _ entry: PageTableEntry,
     _ pfn: PFN
   ) {

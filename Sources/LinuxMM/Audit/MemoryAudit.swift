@@ -14,6 +14,10 @@ package struct MemoryAudit {
   package internal(set) var migrationEntries = 0
   package internal(set) var zeroEntries = 0
   package internal(set) var poisonEntries = 0
+  /// Huge entries among them, each counted once.
+  package internal(set) var hugeEntries = 0
+  /// Huge entries by the first page that they map.
+  var hugeMappings: [Int: Int] = [:]
 
   mutating func expect(_ condition: Bool, _ problem: @autoclosure () -> String) {
     // A machine that is badly broken would fill the memory with reports of it.
@@ -70,9 +74,14 @@ extension MemoryManager {
           "page \(pfn) is free and in use")
         continue
       }
+      if record.flags.contains(.tail) { continue }
       if record.flags.contains(.lru) { onLRU += 1 }
       if record.flags.contains(.batched) { inBatch += 1 }
-      auditPage(&audit, pfn, Int(mapped[pfn]), pins: Int(record.extra), isQuiet: isQuiet)
+      if record.flags.contains(.head) {
+        auditFolio(&audit, pfn, mapped, pins: Int(record.extra), isQuiet: isQuiet)
+      } else {
+        auditPage(&audit, pfn, Int(mapped[pfn]), pins: Int(record.extra), isQuiet: isQuiet)
+      }
     }
     let flagged = (1..<frames.untouched).reduce(0) {
       $0 + (pages[$1].flags.contains(.free) ? 1 : 0)
@@ -163,6 +172,13 @@ extension MemoryManager {
       var used = 0
       for pfn in pagemap.range.start.index..<pagemap.range.end.index {
         let record = pages[pfn]
+        if !record.flags.isDisjoint(with: .large) {
+          used += 1
+          if record.flags.contains(.head) {
+            auditFolio(&audit, pfn, mapped, pins: 0, isQuiet: isQuiet)
+          }
+          continue
+        }
         if record.references == 0 {
           audit.expect(
             record.flags.subtracting(.free).isEmpty && record.mappings == 0

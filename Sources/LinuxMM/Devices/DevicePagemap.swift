@@ -38,6 +38,12 @@ public protocol DevicePagemapOperations: AnyObject {
   /// The same of pages in a row; a driver with much to do for each may do it at once.
   func pagesFree(_ range: PFNRange)
 
+  /// A huge page of 512 device pages is now single pages, of which some may be freed next; each goes
+  /// back through ``pageFree(_:)`` alone (`folio_split`).
+  ///
+  /// LOCKING: atomic context.
+  func folioSplit(_ range: PFNRange)
+
   /// A CPU touched a device-private page: bring it back, or say why not.
   ///
   /// LOCKING: called with the process's `mmapLock` held for reading, and with one reference and the
@@ -46,6 +52,8 @@ public protocol DevicePagemapOperations: AnyObject {
 }
 
 extension DevicePagemapOperations {
+  public func folioSplit(_ range: PFNRange) {}
+
   public func pagesFree(_ range: PFNRange) {
     for index in 0..<range.count { pageFree(range.start + index) }
   }
@@ -56,8 +64,11 @@ public struct DeviceFault {
   public let space: AddressSpace
   /// The first address of the page that was touched.
   public let address: VirtualAddress
-  /// The device page, locked and referenced by the fault handler.
+  /// The device page, locked and referenced by the fault handler; of a huge page the first.
   public let page: PFN
+  /// log2 of the pages that one entry maps there: 9 for a huge page, to be brought back whole or in
+  /// parts.
+  public let order: Int
 }
 
 /// How a device fault ended (`vm_fault_t`).

@@ -6,13 +6,17 @@ extension MemoryManager {
   /// gets SIGBUS with `EHWPOISON` (`memory_failure` on device memory).
   ///
   /// Sleeps for the page's lock. True when the page went back to its driver; false when it was free
-  /// already, or somebody else still holds a reference.
+  /// already, or somebody else still holds a reference, which also keeps a huge page from being split.
   ///
   /// LOCKING: no process's `mmapLock` is needed; the page's lock must not be held.
   public func memoryFailure(_ pfn: PFN) async -> Bool {
     await kernel.point()
     invariant(!isSystemPage(pfn), "memory failure of \(pfn), which is no device page")
-    guard pages[pfn.index].references > 0 else { return false }
+    guard pages[folio(pfn.index)].references > 0 else { return false }
+    if isHuge(pfn) {
+      do throws(KernelError) { try await splitFolio(pfn) } catch { return false }
+      guard pages[pfn.index].references > 0 else { return false }
+    }
     get(pfn)
     await lock(pfn)
     for (_, space, address) in places(of: pfn.index) {

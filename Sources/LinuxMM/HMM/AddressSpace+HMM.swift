@@ -68,7 +68,10 @@ extension AddressSpace {
       if wantsWrite && !vma.protection.contains(.write) { throw .EPERM }
       return .fault(write: wantsWrite)
     }
-    guard let slot = leafSlot(address) else { return try missing() }
+    guard let slot = leafSlot(address) else {
+      guard let entry = hugeEntry(address) else { return try missing() }
+      return try lookHuge(address, entry, request, owner, missing)
+    }
     let entry = manager.tables.entries[slot]
     if entry.isNone { return try missing() }
     guard let kind = entry.kind else {
@@ -93,6 +96,31 @@ extension AddressSpace {
       if required { throw .EFAULT }
       return .result(0)
     }
+  }
+
+  /// As `look`, for a huge entry (`hmm_vma_handle_pmd`): its results carry the order 9.
+  private func lookHuge(
+    _ address: VirtualAddress, _ entry: PageTableEntry, _ request: UInt64, _ owner: PagemapOwner?,
+    _ missing: () throws(KernelError) -> Look
+  ) throws(KernelError) -> Look {
+    let required = request & (HMMPFN.requestFault | HMMPFN.requestWrite) != 0
+    if entry.isMigration {
+      guard required, let slot = upperSlot(address) else { return .result(0) }
+      return .wait(slot: slot, entry)
+    }
+    var isWritable = entry.isWritable
+    if entry.isDevicePrivate {
+      // R48, as for one page.
+      let map = manager.devices.byNumber[Int(manager.pages[entry.frame.index].extra)]
+      guard let map, let owner, map.owner === owner else { return try missing() }
+      isWritable = entry.kind == .deviceWrite
+    } else if request & HMMPFN.requestWrite != 0 && !isWritable {
+      return try missing()
+    }
+    let page = entry.frame.rawValue + UInt64(PageTableLevel.leafIndex(address))
+    return .result(
+      page | HMMPFN.valid | (isWritable ? HMMPFN.write : 0)
+        | UInt64(HugePage.order) << HMMPFN.orderShift)
   }
 
   /// Faults one page in on behalf of a device; false without progress. Any failure is `EFAULT`.

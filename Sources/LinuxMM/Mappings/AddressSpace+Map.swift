@@ -63,6 +63,7 @@ extension AddressSpace {
       mmapLock.unlock()
       return
     }
+    await splitHugeEnds(range)
     let places = isolate(range)
     let event = NotifierEvent(.unmap, range)
     await invalidateStart(event)
@@ -88,6 +89,7 @@ extension AddressSpace {
       mmapLock.unlockShared()
       throw .ENOMEM
     }
+    await splitHugeEnds(range)
     let event = NotifierEvent(.clear, range)
     await invalidateStart(event)
     manager.drainLRU()

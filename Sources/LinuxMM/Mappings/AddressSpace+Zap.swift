@@ -6,6 +6,7 @@ extension AddressSpace {
   ///
   /// LOCKING: `mmapLock` held; the mirrors have been told.
   func zap(_ range: VirtualRange) {
+    if !spareTables.isEmpty { zapHuge(range) }
     forEachLeafTable(in: range) { table, part in
       let block = manager.tables.block(table)
       var flushed = 0
@@ -95,11 +96,13 @@ extension AddressSpace {
         throw .EACCES
       }
     }
+    await splitHugeEnds(range)
     let places = isolate(range)
     let event = NotifierEvent(.protectionVMA, range)
     await invalidateStart(event)
     for vma in mappings[places] where vma.protection != protection {
       vma.protection = protection
+      if !spareTables.isEmpty { protectHuge(vma.range, protection) }
       forEachLeafTable(in: vma.range) { table, part in
         changeEntries(vma, table, part, protection)
       }
@@ -128,7 +131,7 @@ extension AddressSpace {
     if flushed > 0 { flushTranslations(pages: flushed) }
   }
 
-  private func changedEntry(
+  func changedEntry(
     _ vma: VMA, _ entry: PageTableEntry, _ protection: Protection
   ) -> PageTableEntry {
     typealias Bit = PageTableEntry.Bit
@@ -175,6 +178,7 @@ extension MemoryManager {
   func removeMapping(_ pfn: Int) {
     invariant(pages[pfn].mappings > 0, "page \(pfn) unmapped more often than mapped")
     pages[pfn].mappings -= 1
+    if !pages[pfn].flags.isDisjoint(with: .large) { return removedFromFolio(pfn) }
     drop(pfn)
   }
 }

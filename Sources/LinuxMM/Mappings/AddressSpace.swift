@@ -15,6 +15,8 @@ public final class AddressSpace {
   var tally = AddressSpaceCounters()
   /// Counts of this process.
   public var counters: AddressSpaceCounters { tally }
+  /// One empty leaf table for each huge entry, so that splitting one can't fail (`pmd_huge_pte`).
+  var spareTables: [Int] = []
   let notifiers: NotifierSubscriptions
   /// Set once ``exit()`` has begun.
   public internal(set) var isExiting = false
@@ -51,9 +53,10 @@ public final class AddressSpace {
     return mappings[place]
   }
 
-  /// The leaf entry of `address`, empty where no table is; for audits and expectations.
+  /// The leaf entry of `address`, empty where no table is, and its page's part of a huge one; for
+  /// audits and expectations.
   public func entry(at address: VirtualAddress) -> PageTableEntry {
-    guard let slot = leafSlot(address) else { return .none }
+    guard let slot = leafSlot(address) else { return hugePart(address) }
     return manager.tables.entries[slot]
   }
 }

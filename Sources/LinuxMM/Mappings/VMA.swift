@@ -28,6 +28,10 @@ public final class VMA {
     public static let wipeOnFork = Flags(rawValue: 1 << 15)
     /// With `special`: frames with and without a page behind them (`VM_MIXEDMAP`).
     public static let mixedMap = Flags(rawValue: 1 << 16)
+    /// Huge pages are wanted (`VM_HUGEPAGE`).
+    public static let hugePage = Flags(rawValue: 1 << 12)
+    /// Huge pages are not wanted (`VM_NOHUGEPAGE`).
+    public static let noHugePage = Flags(rawValue: 1 << 13)
   }
 
   public internal(set) var range: VirtualRange

@@ -27,6 +27,7 @@ extension AddressSpace {
     // Nothing sleeps during collection, so without a mirror the event could meet nobody.
     let notifies = !notifiers.isEmpty || kernel.trace.isOn
     if notifies { await invalidateStart(event) }
+    if !spareTables.isEmpty { await splitForMigration(request) }
     let pending = collect(vma, request, buffers)
     if let reasons = buffers.reasons { explainCollection(vma, request, buffers, reasons) }
     if notifies { invalidateEnd(event) }
@@ -70,11 +71,8 @@ extension AddressSpace {
       let count = VirtualRange(address, end).pages
       let table = leafTable(address)
       if table == 0 {
-        for place in index..<index + count {
-          arrays[source: place] = hole
-          arrays[destination: place] = .empty
-        }
-        if vma.isAnonymous { collector.collected += count }
+        let found = collectUpper(vma, request, VirtualRange(address, end))
+        collector.note(found, buffers, index..<index + count, hole: hole)
       } else {
         let block = entries.block(at: table << PageTablePool.tableShift)
         var slot = PageTableLevel.leafIndex(address)
@@ -94,6 +92,10 @@ extension AddressSpace {
     buffers.collected = collector.collected
     tally.devicePages -= collector.deviceEntries
     manager.tally.migrationsCollected += UInt64(collector.taken)
+    if collector.takenWhole > 0 {
+      manager.tally.migrationsCollected += UInt64(collector.takenWhole * HugePage.pages)
+      manager.huge.tally.migrationsCollected += UInt64(collector.takenWhole)
+    }
     return collector.pending > 0
   }
 }
@@ -121,6 +123,8 @@ private struct PageCollector {
   var collected = 0
   /// Pages among them.
   var taken = 0
+  /// Huge pages among them.
+  var takenWhole = 0
   /// Pages that ``MemoryManager/unmapPending(_:)`` has to finish.
   var pending = 0
   /// Present entries removed from the table in work.
@@ -189,7 +193,8 @@ private struct PageCollector {
     // the fault page the fault's.
     let allowed = pages[pfn].mappings + (isPresent ? 0 : 1) + (isFaultPage ? 1 : 0)
     let batched = flags.contains(.batched)
-    guard !flags.contains(.locked) || isFaultPage,
+    // Parts of a huge page that is mapped by base entries don't migrate, as in 6.12.
+    guard flags.isDisjoint(with: isFaultPage ? .large : Self.unfit),
       pages[pfn].references <= allowed + (batched ? 1 : 0)
     else { return .empty }
     if !isQuiet && strikes() { return .empty }
@@ -254,6 +259,36 @@ private struct PageCollector {
       rawValue: MigratePFN(entry.frame).rawValue | MigratePFN.migrate | MigratePFN.pending | write)
   }
 
+  /// A locked page, and part of a huge one.
+  private static let unfit: PageFlags = [.locked, .head, .tail]
+
+  /// Fills in the words of places without a leaf table.
+  mutating func note(
+    _ found: AddressSpace.UpperPlace, _ buffers: MigrationBuffers, _ places: Range<Int>,
+    hole: MigratePFN
+  ) {
+    let arrays = buffers.arrays
+    var word = MigratePFN.empty
+    if case .holes = found { word = hole }
+    for place in places {
+      arrays[source: place] = word
+      arrays[destination: place] = .empty
+    }
+    switch found {
+    case .holes:
+      if hole.migrates { collected += places.count }
+    case .passedOver:
+      break
+    case .whole(let word):
+      arrays[source: places.lowerBound] = word
+      buffers.compounds.append(places.lowerBound)
+      // One word, one place that may migrate, as upstream counts.
+      collected += 1
+      if word.isValid { takenWhole += 1 }
+      if word.rawValue & MigratePFN.pending != 0 { pending += 1 }
+    }
+  }
+
   /// Whether an injected failure keeps this page from being locked or isolated.
   private func strikes() -> Bool {
     failures.fires(.pageLock) || failures.fires(.migrateCollect)
@@ -270,7 +305,9 @@ private struct PageCollector {
 extension MigratePFN {
   // Bits of the model's own, never shown to a driver.
   /// The page is locked, but not yet isolated and unmapped everywhere.
-  static let pending: UInt64 = 1 << 4
+  static let pending: UInt64 = 1 << 2
   /// More than the entry at hand was replaced: finalize goes through the reverse map.
   static let reverse: UInt64 = 1 << 5
+  /// 2 MiB of empty places that migrate as one.
+  static let hugeHole = MigratePFN(rawValue: migrate | compound)
 }

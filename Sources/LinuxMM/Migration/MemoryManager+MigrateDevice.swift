@@ -4,7 +4,8 @@ import KernelRuntime
 extension MemoryManager {
   /// Collects device pages by frame number, wherever they are mapped (`migrate_device_range`).
   ///
-  /// Free pages and pages that others have locked are left out (R30), so a driver that empties its
+  /// A huge page that lies whole in the range is collected as one word, which a driver meets only
+  /// if it made huge pages; its parts are split off otherwise. Free pages and pages that others have locked are left out (R30), so a driver that empties its
   /// memory repeats until nothing is left. `buffers` holds at least the range.
   ///
   /// LOCKING: no process's `mmapLock` is needed.
@@ -33,8 +34,19 @@ extension MemoryManager {
       }
       pages[pfn].references += 1
       pages[pfn].flags.insert(.locked)
+      var own = MigratePFN.migrate | MigratePFN.pending
+      if pages[pfn].flags.contains(.head) {
+        if place + HugePage.pages <= range.count && partMappings(pfn) == 0 {
+          own |= MigratePFN.compound
+          buffers.compounds.append(place)
+        } else if splitLocked(pfn, extra: 1) != nil {
+          unlock(index: pfn)
+          drop(pfn)
+          continue
+        }
+      }
       arrays[source: place] = MigratePFN(
-        rawValue: MigratePFN(PFN(UInt64(pfn))).rawValue | MigratePFN.migrate | MigratePFN.pending)
+        rawValue: MigratePFN(PFN(UInt64(pfn))).rawValue | own)
       taken += 1
     }
     buffers.collected = taken

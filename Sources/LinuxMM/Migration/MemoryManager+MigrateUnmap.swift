@@ -12,6 +12,10 @@ extension MemoryManager {
     for place in 0..<buffers.count {
       let source = arrays[source: place]
       guard source.rawValue & MigratePFN.pending != 0, let pfn = source.pfn?.index else { continue }
+      if source.isCompound {
+        await unmapPendingFolio(buffers, place, pfn)
+        continue
+      }
       arrays[source: place] = MigratePFN(
         rawValue: source.rawValue & ~MigratePFN.pending | MigratePFN.reverse)
       let isSystem = pfn < frames.limit
@@ -119,10 +123,11 @@ extension MemoryManager {
       pages[winner].flags.insert(.exclusive)
     }
     if winner >= frames.limit { vma.space.tally.devicePages += 1 }
+    let folio = folio(winner)
     tables.entries[slot] = entry.arrived(
       at: winner, isDevice: winner >= frames.limit,
-      isDirty: pages[winner].flags.contains(.dirty), vma.protection)
-    pages[winner].references += 1
+      isDirty: pages[folio].flags.contains(.dirty), vma.protection)
+    pages[folio].references += 1
     pages[winner].mappings += 1
   }
 }

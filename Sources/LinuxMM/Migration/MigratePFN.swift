@@ -14,6 +14,9 @@ public struct MigratePFN: RawRepresentable, Hashable, Sendable, BitwiseCopyable 
   public static let migrate: UInt64 = 1 << 1
   /// `MIGRATE_PFN_WRITE`: the CPU might write; only then may the device map it writable.
   public static let write: UInt64 = 1 << 3
+  /// `MIGRATE_PFN_COMPOUND`: the word stands for 512 places, the others of which are empty. Only
+  /// with ``MigrateSelect/compound``, a rule set later than Linux 6.12.
+  public static let compound: UInt64 = 1 << 4
   /// `MIGRATE_PFN_SHIFT`: the frame number begins here.
   public static let shift: UInt64 = 6
 
@@ -25,6 +28,12 @@ public struct MigratePFN: RawRepresentable, Hashable, Sendable, BitwiseCopyable 
   @inline(__always)
   public init(_ pfn: PFN) { rawValue = pfn.rawValue << Self.shift | Self.valid }
 
+  /// The word that names the huge page at `pfn`.
+  @inlinable
+  public init(huge pfn: PFN) {
+    rawValue = pfn.rawValue << Self.shift | Self.valid | Self.compound
+  }
+
   @inlinable
   @inline(__always)
   public var isValid: Bool { rawValue & Self.valid != 0 }
@@ -35,6 +44,10 @@ public struct MigratePFN: RawRepresentable, Hashable, Sendable, BitwiseCopyable 
   @inlinable
   @inline(__always)
   public var isWritable: Bool { rawValue & Self.write != 0 }
+  /// Whether the word stands for a huge page, or for 2 MiB of empty places.
+  @inlinable
+  @inline(__always)
+  public var isCompound: Bool { rawValue & Self.compound != 0 }
 
   /// The page, or nil for an empty place or the zero page (`migrate_pfn_to_page`).
   @inlinable
@@ -44,7 +57,7 @@ public struct MigratePFN: RawRepresentable, Hashable, Sendable, BitwiseCopyable 
 
 extension MigratePFN {
   /// Bits of a source that only the model reads.
-  @usableFromInline static let ownBits: UInt64 = 0b11_0000
+  @usableFromInline static let ownBits: UInt64 = 0b10_0100
 
   /// The word as a driver sees it.
   @inlinable
@@ -56,6 +69,7 @@ extension MigratePFN: CustomStringConvertible {
   public var description: String {
     let page = pfn.map { "\($0)" } ?? (rawValue == 0 ? "empty" : "no page")
     return page + (migrates ? " migrate" : "") + (isWritable ? " write" : "")
+      + (isCompound ? " compound" : "")
   }
 }
 
@@ -73,6 +87,9 @@ public struct MigrateSelect: OptionSet, Hashable, Sendable {
   public static let deviceCoherent = MigrateSelect(rawValue: 4)
   /// With `devicePrivate`: pages of any owner, as before there were owners (the 2017 form).
   static let anyOwner = MigrateSelect(rawValue: 1 << 7)
+  /// `MIGRATE_VMA_SELECT_COMPOUND`: huge pages, and aligned empty places of 2 MiB, are collected as
+  /// one. Later than Linux 6.12, which splits huge pages; for drivers that ask for it.
+  public static let compound = MigrateSelect(rawValue: 8)
 }
 
 /// What to migrate (the input half of `struct migrate_vma`).

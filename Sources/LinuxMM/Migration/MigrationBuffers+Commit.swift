@@ -25,6 +25,7 @@ extension MigrationBuffers {
     start = VirtualAddress(0)
     count = pages
     collected = 0
+    if !compounds.isEmpty { compounds = [] }
   }
 
   private var machine: MemoryManager {
@@ -38,8 +39,16 @@ extension MigrationBuffers {
     let kernel = manager.kernel
     await kernel.point()
     let arrays = arrays
-    let holes = moveMetadata(manager, arrays)
-    if holes.any, let space { await fillHoles(space, arrays, from: holes.first) }
+    var firstHole = compounds.isEmpty ? -1 : commitFolios(manager, arrays)
+    if compounds.isEmpty {
+      firstHole = max(firstHole, moveMetadata(manager, arrays, 0..<count))
+    } else {
+      forEachBaseRange { places in
+        let first = moveMetadata(manager, arrays, places)
+        if first >= 0 { firstHole = firstHole < 0 ? first : min(first, firstHole) }
+      }
+    }
+    if firstHole >= 0, let space { await fillHoles(space, arrays, from: firstHole) }
     phase = .committed
     if kernel.trace.isOn {
       var moved: UInt64 = 0
@@ -48,10 +57,10 @@ extension MigrationBuffers {
     }
   }
 
-  /// The pages; tells whether there are empty places to fill, and the first of them.
+  /// The pages of some places; returns the first empty place to fill, or -1.
   private func moveMetadata(
-    _ manager: MemoryManager, _ arrays: MigrationArrays
-  ) -> (any: Bool, first: Int) {
+    _ manager: MemoryManager, _ arrays: MigrationArrays, _ places: Range<Int>
+  ) -> Int {
     let pages = manager.pages
     let failures = manager.kernel.failures
     let isQuiet = failures.isQuiet
@@ -59,7 +68,7 @@ extension MigrationBuffers {
     let faultPage = faultPage?.index ?? -1
     var firstHole = -1
     var moved = 0
-    for place in 0..<count {
+    for place in places {
       let source = arrays[source: place]
       guard let new = arrays[destination: place].pfn?.index else {
         // R15: no destination, no migration.
@@ -67,8 +76,11 @@ extension MigrationBuffers {
         reasons?.note(place, MigrationReason(.declined))
         continue
       }
-      Self.check(pages, new)
-      guard source.migrates else { continue }
+      guard Self.check(pages, new), source.migrates else {
+        // One page can't move to a huge one; nor could it stay in the migration then.
+        arrays[source: place] = source.refused
+        continue
+      }
       guard let old = source.pfn?.index else {
         if firstHole < 0 { firstHole = place }
         continue
@@ -94,7 +106,7 @@ extension MigrationBuffers {
     }
     if isQuiet { failures.pass(.migrateCommit, times: moved) }
     manager.tally.migrationsCommitted &+= UInt64(truncatingIfNeeded: moved)
-    return (firstHole >= 0, firstHole)
+    return firstHole
   }
 
   /// Moves a page of a file to another place in RAM; false when it must stay.
@@ -110,13 +122,15 @@ extension MigrationBuffers {
   }
 
   /// A destination is the driver's own page: locked, with one reference, mapped nowhere (R13).
+  /// False for a huge one.
   @inline(__always)
-  private static func check(_ pages: FlatView<PageRecord>, _ pfn: Int) {
+  private static func check(_ pages: FlatView<PageRecord>, _ pfn: Int) -> Bool {
     let record = pages[pfn]
     invariant(
       record.flags.contains(.locked) && record.references > 0 && record.mappings == 0
         && record.anonymous == .none,
       "destination \(pfn) is not a new, locked page (R13)")
+    return !record.flags.contains(.head)
   }
 
   /// Empty places and zero pages get their new page (`migrate_vma_insert_page`), inside a notifier
@@ -138,7 +152,11 @@ extension MigrationBuffers {
       guard source.migrates, !source.isValid,
         let new = arrays[destination: place].pfn?.index
       else { continue }
-      if !filler.fill(start + UInt64(place) << 12, with: new) {
+      let address = start + UInt64(place) << 12
+      let isFilled =
+        source.isCompound
+        ? filler.fillHuge(address, with: new) : filler.fill(address, with: new)
+      if !isFilled {
         arrays[source: place] = source.refused
         reasons?.note(place, filler.refusal)
       }
@@ -251,6 +269,43 @@ private struct HoleFiller {
   private mutating func refuse(_ reason: MigrationReason) -> Bool {
     refusal = reason
     return false
+  }
+
+  /// As ``fill(_:with:)``, for 2 MiB and a huge page (`migrate_vma_insert_huge_pmd_page`).
+  mutating func fillHuge(_ address: VirtualAddress, with head: Int) -> Bool {
+    typealias Bit = PageTableEntry.Bit
+    guard vma.isAnonymous, !failures.fires(.migrateCommit),
+      let slot = try? space.makeUpperSlot(address)
+    else { return false }
+    let old = entries[slot]
+    guard !space.isUnstable, old.isNone || old.isHugeZero,
+      !vma.flags.contains(.userfaultMissing), let table = try? space.takeSpareTable()
+    else { return false }
+    if old.isHugeZero {
+      flushed += HugePage.pages
+      space.removeHuge(slot)
+      manager.drop(old.frame.index)
+    }
+    let region = space.prepareRegion(vma)
+    manager.addNewAnonymousFolio(
+      head, AnonymousPlace(region: region.number, index: vma.index(of: address)))
+    pages[head].references += 1
+    resident += HugePage.pages
+    manager.huge.tally.migrationsCommitted += 1
+    let isWritable = vma.protection.contains(.write)
+    var entry = PageTableEntry.absent(
+      isWritable ? .deviceWrite : .deviceRead, PFN(UInt64(head)))
+    if head >= manager.frames.limit {
+      onDevice += HugePage.pages
+    } else {
+      manager.lru.addNow(head)
+      var bits = Bit.young
+      if isWritable { bits |= Bit.write | Bit.dirty | Bit.softDirty }
+      if vma.protection.isDisjoint(with: [.read, .write]) { bits |= Bit.noAccess }
+      entry = .hugePresent(head, bits)
+    }
+    space.install(entry, slot, spare: table)
+    return true
   }
 
   /// Brings the counts up to date.

@@ -13,7 +13,12 @@ extension MigrationBuffers {
       finalizeRange(manager, space, vma)
     } else {
       // A physical range: every entry is found through the reverse map.
-      finish(manager, arrays, 0..<count, nil, firstSlot: -1)
+      if compounds.isEmpty {
+        finish(manager, arrays, 0..<count, nil, firstSlot: -1)
+      } else {
+        forEachBaseRange { finish(manager, arrays, $0, nil, firstSlot: -1) }
+        for place in compounds { finalizeFolio(manager, arrays, place) }
+      }
     }
     manager.kernel.trace.record(.migrateFinalize, start.rawValue, UInt64(count))
     manager.activeMigrations.removeAll { $0 === self }
@@ -35,6 +40,11 @@ extension MigrationBuffers {
       let address = start + UInt64(place) << 12
       let end = AddressSpace.tableEnd(address, PageTableLevel.leafShift)
       let stop = min(count, place + Int((end.rawValue - address.rawValue) >> 12))
+      if arrays[source: place].isCompound {
+        finalizeFolio(manager, arrays, place)
+        place = stop
+        continue
+      }
       let table = space.leafTable(address)
       let slot = table << PageTablePool.tableShift | PageTableLevel.leafIndex(address)
       finish(manager, arrays, place..<stop, vma, firstSlot: table == 0 ? -1 : slot)

@@ -20,6 +20,8 @@ public final class MigrationBuffers {
   var phase = Phase.idle
   /// Pages of the range (`npages`).
   var count = 0
+  /// Where words for a huge page stand, in order; nearly always none.
+  var compounds: [Int] = []
   /// Places that may migrate (`cpages`).
   var collected = 0
   /// The range's process; nil when a physical range migrates.

@@ -2,7 +2,7 @@ import Base
 import KernelRuntime
 
 extension AddressSpace {
-  /// The leaf table that maps `address`; 0 where there is none.
+  /// The leaf table that maps `address`; 0 where there is none, and where a huge page is mapped.
   @inline(__always)
   func leafTable(_ address: VirtualAddress) -> Int {
     let entries = manager.tables.entries
@@ -11,11 +11,14 @@ extension AddressSpace {
     if table == 0 { return 0 }
     table = Self.below(entries, table, PageTableLevel.index(address, 30))
     if table == 0 { return 0 }
-    return Self.below(entries, table, PageTableLevel.index(address, 21))
+    let slot = table << PageTablePool.tableShift | PageTableLevel.index(address, 21)
+    let entry = entries[slot].rawValue
+    // A huge entry is no table.
+    return entry & PageTableEntry.Bit.hugeLeaf == 0 ? Int(truncatingIfNeeded: entry >> 12) : 0
   }
 
   @inline(__always)
-  private static func below(
+  static func below(
     _ entries: FlatView<PageTableEntry>, _ table: Int, _ index: Int
   ) -> Int {
     Int(truncatingIfNeeded: entries[table << PageTablePool.tableShift | index].rawValue >> 12)
@@ -29,12 +32,19 @@ extension AddressSpace {
     return table << PageTablePool.tableShift | PageTableLevel.leafIndex(address)
   }
 
-  /// As ``leafTable(_:)``, making the tables that are missing; `ENOMEM` when one can't be had.
+  /// As ``leafTable(_:)``, making the tables that are missing; `ENOMEM` when one can't be had,
+  /// `EBUSY` where a huge page is mapped.
   func makeLeafTable(_ address: VirtualAddress) throws(KernelError) -> Int {
+    try makeTable(address, PageTableLevel.upper)
+  }
+
+  /// Walks down the levels of `shifts` and makes what is missing.
+  func makeTable(_ address: VirtualAddress, _ shifts: [Int]) throws(KernelError) -> Int {
     let tables = manager.tables
     var table = root
-    for shift in PageTableLevel.upper {
+    for shift in shifts {
       let slot = table << PageTablePool.tableShift | PageTableLevel.index(address, shift)
+      guard !tables.entries[slot].isHugeLeaf else { throw .EBUSY }
       let next = Int(tables.entries[slot].rawValue >> 12)
       if next != 0 {
         table = next
@@ -50,7 +60,8 @@ extension AddressSpace {
     return table
   }
 
-  /// Visits each leaf table that exists in `range`, with the part of the range that it maps.
+  /// Visits each leaf table that exists in `range`, with the part of the range that it maps; huge
+  /// entries are passed over.
   func forEachLeafTable(
     in range: VirtualRange, _ body: (_ table: Int, _ part: VirtualRange) -> Void
   ) {
@@ -106,7 +117,7 @@ extension AddressSpace {
     for index in first...last {
       let slot = table << PageTablePool.tableShift | Int(index)
       let next = Int(tables.entries[slot].rawValue >> 12)
-      if next == 0 { continue }
+      if next == 0 || tables.entries[slot].isHugeLeaf { continue }
       let start = base + index << shift
       if level + 1 < PageTableLevel.upper.count {
         freeTables(next, level: level + 1, base: start, range: range, bounds: bounds)

@@ -59,6 +59,8 @@ public struct PageTableEntry: RawRepresentable, Hashable, Sendable, BitwiseCopya
     static let software = softDirty | userfaultWP
     static let kind: UInt64 = 0xf << 1
     static let kindAndPresent: UInt64 = 0x1f
+    /// Set in every entry of the level above the leaf tables that is no table and not empty.
+    static let hugeLeaf: UInt64 = 0xf << 1
     static let frame: UInt64 = (1 << 40 - 1) << 12
   }
 

@@ -3,7 +3,8 @@ import KernelRuntime
 
 /// The page-table pages of one machine: tables of 512 entries in one flat, lazily mapped pool.
 ///
-/// An entry of an upper level holds the number of the table below; table 0 stands for none.
+/// An entry of an upper level holds the number of the table below; table 0 stands for none. Above
+/// the leaf tables an entry can also map a huge page, which its kind bits tell.
 /// INVARIANT: a free table is all zero, but for the number of the next free one in entry 0.
 final class PageTablePool {
   static let entriesPerTable = 512

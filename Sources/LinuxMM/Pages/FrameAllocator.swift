@@ -116,6 +116,23 @@ final class FrameAllocator {
     runCount = 1
   }
 
+  func flags(of pfn: Int) -> PageFlags { pages[pfn].flags }
+
+  /// Passes over pages that were never used; the caller gives or uses them.
+  func skipUntouched(to pfn: Int) { untouched = pfn }
+
+  /// Makes `runs` the free list, top first, after `count` pages were taken out of it.
+  func thread(_ runs: [Range<Int>], less count: Int) {
+    runStart = 0
+    runCount = 0
+    below = 0
+    for run in runs.reversed() {
+      push(run.lowerBound)
+      runCount = run.count
+    }
+    recycled -= count
+  }
+
   /// Every run of the free list, top first, for audits.
   func runs() -> [Range<Int>] {
     var found: [Range<Int>] = []

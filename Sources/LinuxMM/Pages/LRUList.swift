@@ -66,6 +66,12 @@ final class LRUList {
     if filled + 1 == Self.batchSize { drain(cpu: cpu) }
   }
 
+  /// Puts a page on the list at once, as large folios are.
+  func addNow(_ pfn: Int) {
+    pages[pfn].flags.insert(.lru)
+    link(pfn)
+  }
+
   /// Moves one CPU's batch to the list (`lru_add_drain`).
   func drain(cpu: Int) {
     let base = cpu * (Self.batchSize + 1)

@@ -1,19 +1,22 @@
 public import Base
 import KernelRuntime
 
-// The page lock is one bit; sleepers wait on one of a few queues, chosen by frame number, and are
+// The page lock is one bit, that of the first page for a huge page; sleepers wait on one of a few queues, chosen by frame number, and are
 // woken when the bit is cleared.
 extension MemoryManager {
   private static let waitTableSize = 64
 
   /// Whether the page's lock bit is set (`PageLocked`).
-  public func isLocked(_ pfn: PFN) -> Bool { pages[pfn.index].flags.contains(.locked) }
+  public func isLocked(_ pfn: PFN) -> Bool {
+    pages[folio(pfn.index)].flags.contains(.locked)
+  }
 
   /// Locks the page if it is unlocked (`trylock_page`).
   public func tryLock(_ pfn: PFN) -> Bool {
-    guard !pages[pfn.index].flags.contains(.locked) else { return false }
-    pages[pfn.index].flags.insert(.locked)
-    listLock(pfn.index)
+    let pfn = folio(pfn.index)
+    guard !pages[pfn].flags.contains(.locked) else { return false }
+    pages[pfn].flags.insert(.locked)
+    listLock(pfn)
     return true
   }
 
@@ -22,13 +25,14 @@ extension MemoryManager {
   /// LOCKING: the caller holds a reference (M19).
   public func lock(_ pfn: PFN) async {
     await kernel.point()
-    invariant(pages[pfn.index].references > 0, "lock of page \(pfn) without a reference")
+    invariant(
+      pages[folio(pfn.index)].references > 0, "lock of page \(pfn) without a reference")
     if let me = kernel.currentTask { kernel.lockChecks.mightWaitForPage(me) }
     if tryLock(pfn) { return }
     tally.pageLockWaits += 1
     _ = await waiters(of: pfn).wait(timeout: .max, for: .pageLock(pfn: pfn.rawValue)) {
       if tryLock(pfn) { return true }
-      pages[pfn.index].flags.insert(.waiters)
+      pages[folio(pfn.index)].flags.insert(.waiters)
       return false
     }
   }
@@ -39,10 +43,15 @@ extension MemoryManager {
   @inline(__always)
   func unlock(index pfn: Int) {
     let flags = pages[pfn].flags
-    invariant(flags.contains(.locked), "unlock of page \(pfn), which is not locked")
+    guard flags.contains(.locked) else {
+      invariant(flags.contains(.tail), "unlock of page \(pfn), which is not locked")
+      return unlockFolio(pfn)
+    }
     pages[pfn].flags = flags.subtracting([.locked, .waiters, .lockListed])
     if !flags.isDisjoint(with: [.waiters, .lockListed]) { afterUnlock(pfn, flags) }
   }
+
+  private func unlockFolio(_ tail: Int) { unlock(index: folio(tail)) }
 
   private func afterUnlock(_ pfn: Int, _ flags: PageFlags) {
     if flags.contains(.lockListed) { unlistLock(pfn) }
@@ -55,7 +64,7 @@ extension MemoryManager {
     if let me = kernel.currentTask { kernel.lockChecks.mightWaitForPage(me) }
     _ = await waiters(of: pfn).wait(timeout: .max, for: .pageLock(pfn: pfn.rawValue)) {
       if isOver() || !isLocked(pfn) { return true }
-      pages[pfn.index].flags.insert(.waiters)
+      pages[folio(pfn.index)].flags.insert(.waiters)
       return false
     }
   }
@@ -64,7 +73,7 @@ extension MemoryManager {
     if pageWaiters.isEmpty {
       pageWaiters = [WaitQueue?](repeating: nil, count: Self.waitTableSize)
     }
-    let slot = pfn.index % Self.waitTableSize
+    let slot = folio(pfn.index) % Self.waitTableSize
     if let queue = pageWaiters[slot] { return queue }
     let queue = WaitQueue(kernel, "page lock \(slot)")
     pageWaiters[slot] = queue

@@ -9,7 +9,7 @@ extension MemoryManager {
   public func allocatePage(_ mode: AllocationMode = .mayReclaim) throws(KernelError) -> PFN {
     kernel.mightAllocate(mode)
     try failures.check(.pageAlloc)
-    guard let pfn = frames.take() else { throw .ENOMEM }
+    guard let pfn = frames.take() ?? takeAfterSplitting() else { throw .ENOMEM }
     return PFN(UInt64(pfn))
   }
 
@@ -31,8 +31,9 @@ extension MemoryManager {
 
   /// Takes a reference of a page in use (`get_page`).
   public func get(_ pfn: PFN) {
-    invariant(pages[pfn.index].references > 0, "get of page \(pfn), which is free")
-    pages[pfn.index].references += 1
+    let pfn = folio(pfn.index)
+    invariant(pages[pfn].references > 0, "get of page \(pfn), which is free")
+    pages[pfn].references += 1
   }
 
   /// Drops a reference; the last one frees the page (`put_page`).
@@ -41,7 +42,8 @@ extension MemoryManager {
   @inline(__always)
   func drop(_ pfn: Int) {
     let left = pages[pfn].references - 1
-    invariant(left >= 0, "put of page \(pfn), which is free")
+    // The pages of a huge page behind the first have no references of their own.
+    guard left >= 0 else { return dropTail(pfn) }
     pages[pfn].references = left
     if left == 0 { release(pfn) }
   }
@@ -52,8 +54,8 @@ extension MemoryManager {
     invariant(
       flags.isDisjoint(with: [.locked, .reserved]) && pages[pfn].mappings == 0,
       "page \(pfn) freed while locked or mapped")
-    if flags.contains(.device) {
-      releaseDevicePage(pfn)
+    if !flags.isDisjoint(with: [.device, .head]) {
+      if flags.contains(.head) { releaseFolio(pfn) } else { releaseDevicePage(pfn) }
     } else {
       invariant(pages[pfn].extra == 0, "page \(pfn) freed with \(pages[pfn].extra) pins")
       if flags.contains(.lru) { lru.unlink(pfn) }
@@ -62,18 +64,24 @@ extension MemoryManager {
   }
 
   /// References of a page, pins included (`page_count`).
-  public func referenceCount(_ pfn: PFN) -> Int { Int(pages[pfn.index].references) }
+  public func referenceCount(_ pfn: PFN) -> Int { Int(pages[folio(pfn.index)].references) }
   /// Page-table entries that map the page (`page_mapcount`).
-  public func mapCount(_ pfn: PFN) -> Int { Int(pages[pfn.index].mappings) }
+  public func mapCount(_ pfn: PFN) -> Int {
+    Int(pages[pfn.index].mappings + (isHuge(pfn) ? entireMappings(folio(pfn.index)) : 0))
+  }
   /// GUP pins of a system page.
   public func pinCount(_ pfn: PFN) -> Int {
-    let record = pages[pfn.index]
+    let record = pages[folio(pfn.index)]
     return record.flags.contains(.device) ? 0 : Int(record.extra)
   }
   /// Whether a page is dirty by its flag; entries may hold more (`PageDirty`).
-  public func isDirty(_ pfn: PFN) -> Bool { pages[pfn.index].flags.contains(.dirty) }
+  public func isDirty(_ pfn: PFN) -> Bool {
+    pages[folio(pfn.index)].flags.contains(.dirty)
+  }
   /// Whether a page is on the LRU list itself, not merely in a batch (`PageLRU`).
-  public func isOnLRU(_ pfn: PFN) -> Bool { pages[pfn.index].flags.contains(.lru) }
+  public func isOnLRU(_ pfn: PFN) -> Bool {
+    pages[folio(pfn.index)].flags.contains(.lru)
+  }
   /// Whether the page is anonymous and of one mapping alone (`PageAnonExclusive`).
   public func isExclusive(_ pfn: PFN) -> Bool { pages[pfn.index].flags.contains(.exclusive) }
 

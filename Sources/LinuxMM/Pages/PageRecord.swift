@@ -1,7 +1,8 @@
 /// What the model keeps of one page (`struct page`): 32 bytes, two to a cache line.
 ///
 /// What few pages have (a swap slot, a poison mark) belongs in side tables by PFN, which cost
-/// nothing until touched.
+/// nothing until touched. What the fields of a huge page's records mean is told at
+/// ``PageFlags/head``.
 struct PageRecord: BitwiseCopyable {
   var flags: PageFlags
   /// References (`_refcount`); 0 in a free page.

@@ -55,6 +55,11 @@ extension AddressSpace {
     var address = vma.start
     while address < vma.end {
       let end = min(Self.tableEnd(address, PageTableLevel.leafShift), vma.end)
+      if try copyHugeEntry(address, to: copy.space) {
+        address = end
+        await kernel.point()
+        continue
+      }
       let from = leafTable(address)
       if from != 0 {
         let to = try copy.space.makeLeafTable(address)

@@ -62,7 +62,9 @@ struct EntryCopier {
     if !entry.has(Bit.special) {
       let record = pages[pfn]
       // Once shared, the next write would give the parent another page than the device has.
-      if record.flags.contains(.exclusive) && record.extra > 0 { return .needsPage }
+      if record.flags.contains(.exclusive) && manager.pinCount(entry.frame) > 0 {
+        return .needsPage
+      }
       shareMapping(pfn)
     }
     let protects = isCopyOnWrite && entry.isWritable
@@ -81,7 +83,7 @@ struct EntryCopier {
   /// (`folio_try_dup_anon_rmap_pte`).
   private func shareMapping(_ pfn: Int) {
     pages[pfn].flags.remove(.exclusive)
-    pages[pfn].references += 1
+    pages[manager.folio(pfn)].references += 1
     pages[pfn].mappings += 1
     child.tally.count(pages[pfn], 1)
   }

@@ -15,6 +15,8 @@ final class TestDevice: DevicePagemapOperations {
   /// Pages given back, in order.
   var freed: [PFN] = []
   var faults = 0
+  /// Huge pages that were split, in order.
+  var splits: [PFNRange] = []
   /// What a fault answers instead of bringing the page back.
   var answer: FaultOutcome?
   /// Runs inside a fault, between collection and copy.
@@ -41,6 +43,7 @@ final class TestDevice: DevicePagemapOperations {
   private final class Operations: DevicePagemapOperations {
     weak var device: TestDevice?
     func pageFree(_ pfn: PFN) { device?.pageFree(pfn) }
+    func folioSplit(_ range: PFNRange) { device?.splits.append(range) }
     func migrateToRAM(_ fault: DeviceFault) async -> FaultOutcome {
       guard let device else { return .sigbus(.ENODEV) }
       return await device.migrateToRAM(fault)
@@ -58,6 +61,7 @@ final class TestDevice: DevicePagemapOperations {
   func migrateToRAM(_ fault: DeviceFault) async -> FaultOutcome {
     faults += 1
     if let answer { return answer }
+    if fault.order > 0 { return await migrateHugeToRAM(fault) }
     let buffers = MigrationBuffers(pages: 1)
     do throws(KernelError) {
       let request = MigrationRequest(
@@ -99,6 +103,10 @@ final class TestDevice: DevicePagemapOperations {
   func copyToRAM(_ pages: borrowing CollectedPages) throws(KernelError) {
     for index in 0..<pages.count where pages[source: index].migrates {
       guard let source = pages[source: index].pfn else { continue }
+      if pages[source: index].isCompound {
+        try copyHugeToRAM(pages, index, source)
+        continue
+      }
       let page = try mm.allocatePage()
       let locked = mm.tryLock(page)
       #expect(locked)

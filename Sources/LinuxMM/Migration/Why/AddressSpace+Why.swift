@@ -37,7 +37,8 @@ extension AddressSpace {
     _ reasons: MigrationReasons
   ) {
     let arrays = buffers.arrays
-    for place in 0..<buffers.count where !arrays[source: place].migrates {
+    for place in 0..<buffers.count
+    where !arrays[source: place].migrates && !buffers.isInHugePage(place) {
       let entry = entry(at: request.start + UInt64(place) << 12)
       reasons.note(
         place,
@@ -81,6 +82,7 @@ extension MemoryManager {
     _ pfn: Int, _ request: MigrationRequest, isPresent: Bool
   ) -> MigrationReason? {
     let record = pages[pfn]
+    if !record.flags.isDisjoint(with: .large) { return hugeRefusal(folio(pfn), request) }
     if record.anonymous == .none { return MigrationReason(.notAnonymous) }
     let isFaultPage = request.faultPage?.index == pfn
     if record.flags.contains(.locked) && !isFaultPage {

@@ -1,0 +1,123 @@
+public import Base
+import KernelRuntime
+
+extension MemoryManager {
+  /// The first page of the folio that a page is part of, which is the page itself for a base page
+  /// (`page_folio`).
+  @inline(__always)
+  func folio(_ pfn: Int) -> Int {
+    pages[pfn].flags.contains(.tail) ? pfn & ~HugePage.mask : pfn
+  }
+
+  /// The first page of the folio that a page is part of (`page_folio`).
+  public func folio(of pfn: PFN) -> PFN { PFN(UInt64(folio(pfn.index))) }
+
+  /// Whether the page is part of a huge page (`folio_test_large`).
+  public func isHuge(_ pfn: PFN) -> Bool {
+    !pages[pfn.index].flags.isDisjoint(with: .large)
+  }
+
+  /// Huge entries that map a huge page (`folio_entire_mapcount`).
+  func entireMappings(_ head: Int) -> Int32 { -pages[head + 1].references }
+
+  /// Counts huge entries that came, or went with a negative number.
+  func countEntireMappings(_ head: Int, _ change: Int32) {
+    pages[head + 1].references -= change
+    invariant(
+      pages[head + 1].references <= 0, "huge page \(head) unmapped more often than mapped")
+  }
+
+  /// Entries of one base page each that map parts of a huge page.
+  func partMappings(_ head: Int) -> Int32 {
+    var sum: Int32 = 0
+    for pfn in head..<head + HugePage.pages { sum += pages[pfn].mappings }
+    return sum
+  }
+
+  /// A huge page of RAM: one reference, unlocked, its bytes unspecified (`alloc_hugepage`).
+  ///
+  /// `ENOMEM` when no 512 aligned pages in a row are free, or the point `mm.huge_page_alloc`
+  /// strikes.
+  public func allocateHugePage() throws(KernelError) -> PFN {
+    try failures.check(.hugeAlloc)
+    guard let head = frames.takeHuge() ?? takeHugeAfterSplitting() else { throw .ENOMEM }
+    makeFolio(head, [])
+    return PFN(UInt64(head))
+  }
+
+  private func takeHugeAfterSplitting() -> Int? {
+    splitDeferred() > 0 ? frames.takeHuge() : nil
+  }
+
+  /// Makes 512 unused pages one huge page with one reference.
+  private func makeFolio(_ head: Int, _ flags: PageFlags, extra: UInt32 = 0) {
+    for pfn in head..<head + HugePage.pages {
+      let links = flags.contains(.device) ? pages[pfn].links : 0
+      pages[pfn] = PageRecord(
+        flags: flags.union(.tail), references: 0, mappings: 0, extra: extra, anonymous: .none,
+        links: links)
+    }
+    pages[head].flags = flags.union(.head)
+    pages[head].references = 1
+  }
+
+  /// Hands 512 free device pages out as one huge page: one reference, locked
+  /// (`zone_device_folio_init`).
+  ///
+  /// Traps as ``initDevicePages(_:)``, and when `head` isn't aligned to 512 pages.
+  public func initDeviceFolio(_ head: PFN) {
+    invariant(head.index & HugePage.mask == 0, "device folio at \(head), which is not aligned")
+    initDevicePages(PFNRange(start: head, count: HugePage.pages))
+    makeFolio(
+      head.index, [.device, .devicePrivate, .uptodate], extra: pages[head.index].extra)
+    pages[head.index].flags.insert(.locked)
+  }
+
+  /// Makes a new huge page an anonymous one with one huge entry.
+  func addNewAnonymousFolio(_ head: Int, _ place: AnonymousPlace) {
+    setPlaces(head, place)
+    countEntireMappings(head, 1)
+    pages[head].flags.formUnion([.uptodate, .exclusive])
+  }
+
+  /// Where each page of a huge one belongs.
+  func setPlaces(_ head: Int, _ place: AnonymousPlace) {
+    for index in 0..<HugePage.pages {
+      pages[head + index].anonymous =
+        place == .none ? .none : AnonymousPlace(rawValue: place.rawValue + UInt64(index))
+    }
+  }
+
+  /// A reference of a page behind the first is one of the huge page.
+  func dropTail(_ pfn: Int) {
+    invariant(pages[pfn].flags.contains(.tail), "put of page \(pfn), which is free")
+    drop(folio(pfn))
+  }
+
+  /// The last reference of a huge page went: its pages are single and free.
+  func releaseFolio(_ head: Int) {
+    let flags = pages[head].flags
+    invariant(
+      entireMappings(head) == 0 && partMappings(head) == 0, "huge page \(head) freed while mapped")
+    if flags.contains(.device) {
+      var releaser = DevicePageReleaser(self)
+      for pfn in head..<head + HugePage.pages { releaser.release(pfn) }
+      releaser.finish()
+      return
+    }
+    invariant(pages[head].extra == 0, "huge page \(head) freed with \(pages[head].extra) pins")
+    if flags.contains(.lru) { lru.unlink(head) }
+    if head == huge.zero { huge.zero = 0 }
+    for pfn in head..<head + HugePage.pages { frames.give(pfn) }
+  }
+
+  /// An entry of one page of a huge page went.
+  func removedFromFolio(_ pfn: Int) {
+    let head = folio(pfn)
+    if pages[pfn].mappings == 0 && entireMappings(head) == 0 {
+      pages[pfn].flags.remove(.exclusive)
+      if pages[head].references > 1 { notePartlyMapped(head) }
+    }
+    drop(head)
+  }
+}
