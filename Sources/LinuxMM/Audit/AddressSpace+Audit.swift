@@ -55,7 +55,7 @@ extension AddressSpace {
       hugeEntries.append((address, entry))
     }
     for (address, entry) in hugeEntries {
-      auditHuge(&audit, address, entry, isQuiet: isQuiet, &resident, &onDevice)
+      auditHuge(&audit, address, entry, isQuiet: isQuiet, &found.residentPages, &onDevice)
     }
     var vma: VMA?
     for (address, entry) in entries {

@@ -22,11 +22,11 @@ extension AddressSpace {
     }
   }
 
-  /// Brings the huge entries of `range`, a whole mapping, in line with a new protection
+  /// Brings the huge entries of a mapping in line with a new protection
   /// (`change_huge_pmd`).
-  func protectHuge(_ range: VirtualRange, _ protection: Protection) {
-    forEachHugeSlot(in: range) { slot, base in
-      guard range.contains(HugePage.range(base)) else { return splitHugeEntry(base) }
+  func protectHuge(_ vma: VMA, _ protection: Protection) {
+    forEachHugeSlot(in: vma.range) { slot, base in
+      guard vma.range.contains(HugePage.range(base)) else { return splitHugeEntry(base) }
       let entry = manager.tables.entries[slot]
       let changed = changedEntry(vma, entry, protection)
       guard changed != entry else { return }

@@ -38,10 +38,15 @@ extension MigrationBuffers {
         } else if firstHole < 0 {
           firstHole = place
         }
-      } else if !hasDestination(arrays, place) || !breakUp(manager, arrays, place) {
-        // R15: no destination, no migration; nor without a split.
+      } else if !hasDestination(arrays, place) {
+        // R15: no destination, no migration.
         left.append(place)
         arrays[source: place] = source.refused
+        reasons?.note(place, MigrationReason(.declined))
+      } else if !breakUp(manager, arrays, place) {
+        left.append(place)
+        arrays[source: place] = source.refused
+        reasons?.note(place, MigrationReason(.splitFailed))
       }
     }
     compounds = left
@@ -63,6 +68,7 @@ extension MigrationBuffers {
     let expected: Int32 = faultPage?.index == old ? 2 : 1
     guard pages[old].references == expected, !manager.failures.fires(.migrateCommit) else {
       arrays[source: place] = source.refused
+      reasons?.note(place, manager.reason(ofRefused: old, expected: expected))
       return
     }
     manager.setPlaces(new, pages[old].anonymous)

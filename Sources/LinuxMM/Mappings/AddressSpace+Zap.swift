@@ -102,7 +102,7 @@ extension AddressSpace {
     await invalidateStart(event)
     for vma in mappings[places] where vma.protection != protection {
       vma.protection = protection
-      if !spareTables.isEmpty { protectHuge(vma.range, protection) }
+      if !spareTables.isEmpty { protectHuge(vma, protection) }
       forEachLeafTable(in: vma.range) { table, part in
         changeEntries(vma, table, part, protection)
       }

@@ -177,7 +177,7 @@ extension MigrationBuffers {
 
 extension MemoryManager {
   /// Why the commit refused a page: another user, or an injected failure.
-  fileprivate func reason(ofRefused pfn: Int, expected: Int32) -> MigrationReason {
+  func reason(ofRefused pfn: Int, expected: Int32) -> MigrationReason {
     guard pages[pfn].references != expected else {
       return MigrationReason(.injected, who: InjectionPoint.migrateCommit.name)
     }
