@@ -28,6 +28,12 @@ extension TraceKind {
   public static let devicePageInit = TraceKind("zone_device_page_init", ["pfn"])
   /// A device page went back to its driver.
   public static let devicePageFree = TraceKind("page_free", ["pfn"])
+  /// A page was written to swap space.
+  public static let swapWrite = TraceKind("swap_writepage", ["pfn", "slot"])
+  /// A page was read from swap space.
+  public static let swapRead = TraceKind("swap_read_folio", ["pfn", "slot"])
+  /// A process was killed for its memory; `pages` is what it had.
+  public static let outOfMemoryKill = TraceKind("oom_kill_process", ["space", "pages"])
   /// Device memory got page metadata.
   public static let memremap = TraceKind("memremap_pages", ["pfn", "pages"])
   /// Device memory lost its page metadata.

@@ -11,15 +11,23 @@ public struct MemoryConfiguration: Hashable, Sendable {
   public var cpus: Int
   /// When faults use huge pages; can be changed later (``MemoryManager/hugePages``).
   public var hugePages: HugePagePolicy
+  /// Slots of swap space, one page each; none by default, and then nothing is swapped out.
+  public var swapPages: Int
+  /// Nanoseconds that reading or writing one slot takes.
+  public var swapLatency: UInt64 = 0
+  /// Whether a process is killed when memory runs out and nothing can be reclaimed; without, the
+  /// access that found no memory fails.
+  public var killsWhenOutOfMemory = false
 
   public init(
     ramBytes: Int, devicePhysicalBytes: UInt64 = 64 << 30, cpus: Int = 4,
-    hugePages: HugePagePolicy = .never
+    hugePages: HugePagePolicy = .never, swapPages: Int = 0
   ) {
     self.ramBytes = ramBytes
     self.devicePhysicalBytes = devicePhysicalBytes
     self.cpus = cpus
     self.hugePages = hugePages
+    self.swapPages = swapPages
   }
 }
 
@@ -56,6 +64,13 @@ public final class MemoryManager {
   var lockHolders: [(pfn: Int, task: Runnable)] = []
   /// Migrations between setup and finalize, in order of setup.
   var activeMigrations: [MigrationBuffers] = []
+  /// Swap space; nil without.
+  var swap: SwapArea?
+  /// Limits of groups of processes; nil until the first group is made.
+  var groups: MemoryGroups?
+  /// Whether a page was ever marked for lazy freeing: without one, and without swap space, there
+  /// is nothing to reclaim.
+  var hasLazyPages = false
   /// The processes that have not exited, in order of creation.
   public internal(set) var addressSpaces: [AddressSpace] = []
   // Internal storage behind a public getter: then the compiler proves the hot paths' accesses to be
@@ -97,6 +112,7 @@ public final class MemoryManager {
     lru = LRUList(pages, frames, cpus: configuration.cpus)
     pages[0].flags = [.reserved, .uptodate]
     pages[0].references = 1
+    if configuration.swapPages != 0 { try swapOn(pages: configuration.swapPages) }
   }
 
   /// Pages of RAM.
@@ -139,4 +155,14 @@ public struct MachineCounters: Hashable, Sendable {
   public var migrationsCollected: UInt64 = 0
   /// Pages and empty places moved by migrations.
   public var migrationsCommitted: UInt64 = 0
+  /// Pages written to swap space (`pswpout`).
+  public var swapWrites: UInt64 = 0
+  /// Pages read from swap space (`pswpin`).
+  public var swapReads: UInt64 = 0
+  /// Pages freed by reclaim (`pgsteal`).
+  public var pagesReclaimed: UInt64 = 0
+  /// Allocations that had to reclaim (`allocstall`).
+  public var directReclaims: UInt64 = 0
+  /// Processes killed for their memory (`oom_kill`).
+  public var kills: UInt64 = 0
 }

@@ -90,6 +90,12 @@ extension InjectionPoint {
     24, "mm.file_read", [.EIO], "a page of a file can't be read from the disk")
   public static let fileWrite = InjectionPoint(
     25, "mm.file_write", [.EIO], "a dirty page of a file can't be written to the disk")
+  public static let swapRead = InjectionPoint(
+    26, "mm.swap_read", [.EIO], "a page can't be read from swap space")
+  public static let swapWrite = InjectionPoint(
+    27, "mm.swap_write", [.EIO], "a page can't be written to swap space")
+  public static let groupCharge = InjectionPoint(
+    28, "mm.memcg_charge", [.ENOMEM], "a group of processes can't be charged for a page")
   public static let hugeAlloc = InjectionPoint(
     30, "mm.huge_page_alloc", [.ENOMEM], "a huge page can't be had")
   public static let folioSplit = InjectionPoint(
@@ -122,9 +128,9 @@ extension InjectionPoint {
   /// Every point of the table, by slot.
   public static let all: [InjectionPoint] = [
     .pageAlloc, .pageTableAlloc, .pageLock, .migrateCollect, .migrateCommit, .notifierInsert,
-    .memremap, .memRegion, .hmmRetry, .userCopyAlloc, .dmaMap, .dmaAllocCoherent, .vramAlloc,
-    .bufferPin, .ringSpace, .fenceAlloc, .fenceEmit, .copySubmit, .gpuPageTable, .firmwareLoad,
-    .hugeAlloc, .folioSplit, .fileRead, .fileWrite,
+    .memremap, .memRegion, .hmmRetry, .userCopyAlloc, .swapRead, .swapWrite, .groupCharge,
+    .dmaMap, .dmaAllocCoherent, .vramAlloc, .bufferPin, .ringSpace, .fenceAlloc, .fenceEmit,
+    .copySubmit, .gpuPageTable, .firmwareLoad, .hugeAlloc, .folioSplit, .fileRead, .fileWrite,
     .fenceStall, .fenceLate, .fenceWrongValue, .interruptLost, .interruptEarly, .copyError,
     .copyFault, .pbdmaError, .engineHang, .eccPoison, .deviceLost, .interruptStorm,
   ]

@@ -69,7 +69,9 @@ extension AddressSpace {
       return await faultDevice(vma, address, slot, entry)
     case .poison:
       return .failed(.sigbus(address, .EHWPOISON))
-    case .swap, .exclusiveRead, .exclusiveWrite, .marker:
+    case .swap:
+      return await faultSwap(vma, address, slot, entry, write: write)
+    case .exclusiveRead, .exclusiveWrite, .marker:
       invariantFailed("a fault on \(entry), which nothing installs")
     }
   }
@@ -101,7 +103,7 @@ extension AddressSpace {
     typealias Bit = PageTableEntry.Bit
     let pfn: PFN
     do throws(KernelError) {
-      pfn = try manager.allocatePage()
+      pfn = try await manager.allocatePage(for: self)
     } catch {
       return .failed(.outOfMemory(address))
     }
@@ -113,7 +115,7 @@ extension AddressSpace {
     if expected.isPresent { await invalidateStart(event) }
     defer { if expected.isPresent { invalidateEnd(event) } }
     let entries = manager.tables.entries
-    guard entries[slot] == expected else {
+    guard entries[slot] == expected, !isUnstable else {
       manager.put(pfn)
       return .done
     }
@@ -121,6 +123,7 @@ extension AddressSpace {
     manager.addNewAnonymous(
       pfn.index, AnonymousPlace(region: region.number, index: vma.index(of: address.pageBase)))
     manager.lru.add(pfn.index, cpu: manager.currentCPU)
+    manager.pages[pfn.index].flags.formUnion(vma.arrivalFlags)
     if expected.isPresent { flushTranslations(pages: 1) }
     entries[slot] = .present(pfn, Bit.write | Bit.dirty | Bit.young | Bit.softDirty)
     tally.residentPages += 1
@@ -175,6 +178,10 @@ extension AddressSpace {
     // A part of a huge page is copied even if it is the last one in use.
     if !pages[pfn].flags.isDisjoint(with: .large) { return false }
     if pages[pfn].flags.contains(.batched) { manager.drainLRU() }
+    if pages[pfn].references == 2 && !pages[pfn].flags.contains(.locked) {
+      // The swap cache's reference is no user (`folio_free_swap`).
+      _ = manager.freeSwap(pfn)
+    }
     return pages[pfn].references == 1 && !pages[pfn].flags.contains(.locked)
       && pages[pfn].anonymous.isAnonymous
   }

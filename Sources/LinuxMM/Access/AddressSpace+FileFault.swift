@@ -22,7 +22,7 @@ extension AddressSpace {
     tally.minorFaults += 1
     let page: PFN
     do throws(KernelError) {
-      page = try await file.fetch(vma.index(of: address.pageBase))
+      page = try await file.fetch(vma.index(of: address.pageBase), for: self)
     } catch {
       return .failed(error == .ENOMEM ? .outOfMemory(address) : .sigbus(address, error))
     }
@@ -58,6 +58,7 @@ extension AddressSpace {
       bits |= Bit.write
     }
     manager.addMapping(page.index)
+    manager.pages[page.index].flags.formUnion(vma.arrivalFlags)
     tally.count(manager.pages[page.index], 1)
     entries[slot] = .present(page, bits)
   }

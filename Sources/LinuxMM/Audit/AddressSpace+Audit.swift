@@ -46,6 +46,7 @@ extension AddressSpace {
     var tablesFound = 0
     var found = AddressSpaceCounters()
     var onDevice = 0
+    var swapped = 0
     var entries: [(address: VirtualAddress, entry: PageTableEntry)] = []
     var hugeEntries: [(address: VirtualAddress, entry: PageTableEntry)] = []
     let countTable: (Int) -> Void = { _ in tablesFound += 1 }
@@ -88,7 +89,14 @@ extension AddressSpace {
         audit.expect(!entry.isWritable, "\(name): the zero page is writable at \(address)")
       case .poison:
         audit.poisonEntries += 1
-      case .none, .exclusive, .swap, .marker:
+      case .swap(let slot):
+        swapped += 1
+        audit.swapEntries += 1
+        audit.swapUses[slot, default: 0] += 1
+        auditSwap(&audit, vma, address, entry, slot)
+      case .marker:
+        audit.markerEntries += 1
+      case .none, .exclusive:
         audit.expect(false, "\(name): \(entry) at \(address)")
       }
     }
@@ -97,6 +105,8 @@ extension AddressSpace {
       onDevice == tally.devicePages,
       "\(name): \(tally.devicePages) device pages, entries \(onDevice)")
     tablesFound += spareTables.count
+    audit.expect(
+      swapped == tally.swapEntries, "\(name): \(tally.swapEntries) swapped, entries \(swapped)")
     audit.expect(
       tablesFound == tally.pageTables && spareTables.count == hugeEntries.count,
       "\(name): \(tally.pageTables) page tables, \(tablesFound) found, \(spareTables.count) of "

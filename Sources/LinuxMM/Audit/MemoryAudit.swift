@@ -18,6 +18,10 @@ package struct MemoryAudit {
   package internal(set) var hugeEntries = 0
   /// Huge entries by the first page that they map.
   var hugeMappings: [Int: Int] = [:]
+  package internal(set) var swapEntries = 0
+  package internal(set) var markerEntries = 0
+  /// Entries that name each swap slot.
+  var swapUses: [UInt64: Int] = [:]
 
   mutating func expect(_ condition: Bool, _ problem: @autoclosure () -> String) {
     // A machine that is badly broken would fill the memory with reports of it.
@@ -46,6 +50,8 @@ extension MemoryManager {
     auditFiles(&audit, isQuiet: isQuiet)
     auditSystemPages(&audit, mapped, isQuiet: isQuiet)
     auditDevicePages(&audit, mapped, isQuiet: isQuiet)
+    auditSwap(&audit)
+    auditGroups(&audit)
     auditZeroPage(&audit)
     return audit
   }
@@ -77,6 +83,12 @@ extension MemoryManager {
       if record.flags.contains(.tail) { continue }
       if record.flags.contains(.lru) { onLRU += 1 }
       if record.flags.contains(.batched) { inBatch += 1 }
+      if record.flags == .hwPoison {
+        // Broken and out of use for good.
+        audit.expect(
+          record.references == 1 && mapped[pfn] == 0, "page \(pfn) is retired and in use")
+        continue
+      }
       if record.flags.contains(.head) {
         auditFolio(&audit, pfn, mapped, pins: Int(record.extra), isQuiet: isQuiet)
       } else {
@@ -109,6 +121,7 @@ extension MemoryManager {
     let known =
       mapped + pins + (record.flags.contains(.batched) ? 1 : 0)
       + (record.flags.contains(.pageCache) ? 1 : 0)
+      + (record.flags.contains(.swapCache) ? 1 : 0)
     audit.expect(
       Int(record.references) >= max(known, 1),
       "\(name): \(record.references) references, \(known) known users")

@@ -170,6 +170,7 @@ struct DevicePageReleaser {
   private let manager: MemoryManager
   private let pages: FlatView<PageRecord>
   private let isTraced: Bool
+  private let groups: MemoryGroups?
   private var pagemap: DevicePagemap?
   private var operations: (any DevicePagemapOperations)?
   private var number: UInt32 = 0
@@ -183,12 +184,14 @@ struct DevicePageReleaser {
     self.manager = manager
     pages = manager.pages
     isTraced = manager.kernel.trace.isOn
+    groups = manager.groups
   }
 
   /// Gives one page back, in a clean state (R37, R39, M17).
   mutating func release(_ pfn: Int) {
     let record = pages[pfn]
     if record.extra != number { turn(to: record.extra, pfn) }
+    if let groups { groups.uncharge(pfn) }
     pages[pfn] = PageRecord(
       flags: .free, references: 0, mappings: 0, extra: record.extra, anonymous: .none,
       links: record.links)

@@ -7,7 +7,9 @@ extension MappedFile {
   /// not there (`filemap_fault`, `shmem_fault`).
   ///
   /// `EINVAL` beyond the end, `ENOMEM` without a page, `EIO` when the disk fails.
-  func fetch(_ index: UInt64) async throws(KernelError) -> PFN {
+  ///
+  /// A new page is charged to the group of `space`.
+  func fetch(_ index: UInt64, for space: AddressSpace? = nil) async throws(KernelError) -> PFN {
     while index < pageCount {
       if let pfn = cache[index] {
         manager.get(pfn)
@@ -18,7 +20,12 @@ extension MappedFile {
         manager.put(pfn)
         continue
       }
-      let pfn = try manager.allocatePage()
+      let pfn = try await manager.allocatePage(for: space)
+      // The allocation may have slept.
+      guard cache[index] == nil, index < pageCount else {
+        manager.put(pfn)
+        continue
+      }
       insertPage(pfn, index)
       do throws(KernelError) {
         try await readPage(pfn, index)

@@ -32,7 +32,8 @@ extension AddressSpace {
     await mmapLock.lock()
     defer { mmapLock.unlock() }
     let range = try findPlace(bytes, at)
-    insert(VMA(self, range, protection, flags, name, pageOffset: range.start.page))
+    insert(
+      VMA(self, range, protection, flags.union(futureLock), name, pageOffset: range.start.page))
     merge(around: range)
     return range.start
   }

@@ -69,7 +69,10 @@ extension AddressSpace {
     case .exclusiveRead, .exclusiveWrite:
       tally.residentPages -= 1
       manager.removeMapping(entry.frame.index)
-    case .swap, .poison, .marker:
+    case .swap:
+      tally.swapEntries -= 1
+      manager.dropSwap(Int(entry.frame.rawValue))
+    case .poison, .marker:
       break
     }
   }
@@ -178,7 +181,16 @@ extension MemoryManager {
   func removeMapping(_ pfn: Int) {
     invariant(pages[pfn].mappings > 0, "page \(pfn) unmapped more often than mapped")
     pages[pfn].mappings -= 1
-    if !pages[pfn].flags.isDisjoint(with: .large) { return removedFromFolio(pfn) }
+    if !pages[pfn].flags.isDisjoint(with: .watchesUnmap) {
+      if !pages[pfn].flags.isDisjoint(with: .large) { return removedFromFolio(pfn) }
+      settleUnmapped(pfn)
+    }
     drop(pfn)
+  }
+
+  /// A page that is locked in memory or in the swap cache has one mapping less.
+  private func settleUnmapped(_ pfn: Int) {
+    if pages[pfn].flags.contains(.mlocked) { settleLocked(pfn) }
+    if pages[pfn].mappings == 0 { dropOrphan(pfn) }
   }
 }

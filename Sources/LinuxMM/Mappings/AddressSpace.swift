@@ -22,6 +22,13 @@ public final class AddressSpace {
   public internal(set) var isExiting = false
   /// The memory was reaped under an out-of-memory kill: nothing may be filled in (`MMF_UNSTABLE`).
   public internal(set) var isUnstable = false
+  // SOURCE: include/uapi/linux/resource.h, MLOCK_LIMIT of 6.12.
+  /// Bytes that the process may lock in memory (`RLIMIT_MEMLOCK`).
+  public var lockLimit: UInt64 = 8 << 20
+  /// What mappings to come are locked with (`MCL_FUTURE`).
+  var futureLock: VMA.Flags = []
+  /// Whose limits hold for it; nil for none.
+  public internal(set) var group: MemoryGroup?
 
   init(_ manager: MemoryManager, _ name: String, root: Int) {
     self.manager = manager
@@ -71,10 +78,14 @@ public struct AddressSpaceCounters: Hashable, Sendable {
   public var sharedMemoryPages: Int = 0
   /// Those of them in device memory.
   public var devicePages: Int = 0
+  /// Pages in swap space (`MM_SWAPENTS`).
+  public var swapEntries: Int = 0
   /// Page-table pages, the root included.
   public var pageTables: Int = 0
   /// Faults served without a device.
   public var minorFaults: UInt64 = 0
+  /// Faults that read a page from swap space.
+  public var majorFaults: UInt64 = 0
   /// Faults that slept on a migration entry.
   public var migrationWaits: UInt64 = 0
   /// Faults that asked a device's driver.

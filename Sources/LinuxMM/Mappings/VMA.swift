@@ -32,6 +32,12 @@ public final class VMA {
     public static let hugePage = Flags(rawValue: 1 << 12)
     /// Huge pages are not wanted (`VM_NOHUGEPAGE`).
     public static let noHugePage = Flags(rawValue: 1 << 13)
+    /// The pages stay in RAM (`VM_LOCKED`): reclaim leaves them alone.
+    public static let locked = Flags(rawValue: 1 << 8)
+    /// With `locked`: pages are locked when they are touched, not all at once (`VM_LOCKONFAULT`).
+    public static let lockedOnFault = Flags(rawValue: 1 << 9)
+    /// A userfaultfd watches writes to protected pages (`VM_UFFD_WP`).
+    public static let userfaultWriteProtect = Flags(rawValue: 1 << 10)
   }
 
   public internal(set) var range: VirtualRange
@@ -88,6 +94,9 @@ public final class VMA {
     file?.join(copy)
     return copy
   }
+
+  /// What a page in RAM gets when it is mapped here.
+  var arrivalFlags: PageFlags { flags.contains(.locked) ? .mlocked : [] }
 
   /// The linear page index of an address (`linear_page_index`).
   func index(of address: VirtualAddress) -> UInt64 {

@@ -192,10 +192,12 @@ private struct PageCollector {
     // R20: references beyond the mappings mean a pin or a user; a device page is allowed one more,
     // the fault page the fault's.
     let allowed = pages[pfn].mappings + (isPresent ? 0 : 1) + (isFaultPage ? 1 : 0)
+    // A batch and the swap cache have a reference each.
     let batched = flags.contains(.batched)
+    let cached = Int32(truncatingIfNeeded: (flags.rawValue >> 16) & 1)
     // Parts of a huge page that is mapped by base entries don't migrate, as in 6.12.
     guard flags.isDisjoint(with: isFaultPage ? .large : Self.unfit),
-      pages[pfn].references <= allowed + (batched ? 1 : 0)
+      pages[pfn].references <= allowed + (batched ? 1 : 0) + cached
     else { return .empty }
     if !isQuiet && strikes() { return .empty }
 

@@ -41,6 +41,7 @@ extension MemoryManager {
     if pfn >= frames.limit { expected += 1 }
     if pages[pfn].anonymous.isFile { expected += 1 }
     if buffers.faultPage?.index == pfn { expected += 1 }
+    if pages[pfn].flags.contains(.swapCache) { expected += 1 }
     return pages[pfn].references - expected <= pages[pfn].mappings
   }
 
@@ -122,7 +123,11 @@ extension MemoryManager {
     if entry.kind != .migrationRead, pages[winner].anonymous.isAnonymous {
       pages[winner].flags.insert(.exclusive)
     }
-    if winner >= frames.limit { vma.space.tally.devicePages += 1 }
+    if winner >= frames.limit {
+      vma.space.tally.devicePages += 1
+    } else {
+      pages[winner].flags.formUnion(vma.arrivalFlags)
+    }
     let folio = folio(winner)
     tables.entries[slot] = entry.arrived(
       at: winner, isDevice: winner >= frames.limit,

@@ -63,6 +63,7 @@ extension MigrationBuffers {
   ) -> Int {
     let pages = manager.pages
     let failures = manager.kernel.failures
+    let groups = manager.groups
     let isQuiet = failures.isQuiet
     let reasons = reasons
     let faultPage = faultPage?.index ?? -1
@@ -94,12 +95,19 @@ extension MigrationBuffers {
         }
         continue
       }
-      let expected: Int32 = old == faultPage ? 2 : 1
+      let isCached = pages[old].flags.contains(.swapCache)
+      let expected: Int32 = (old == faultPage ? 2 : 1) + (isCached ? 1 : 0)
       if pages[old].references != expected || (!isQuiet && failures.fires(.migrateCommit)) {
         arrays[source: place] = source.refused
         reasons?.note(place, manager.reason(ofRefused: old, expected: expected))
         continue
       }
+      if isCached && !manager.moveSwapCache(from: old, to: new) {
+        arrays[source: place] = source.refused
+        reasons?.note(place, MigrationReason(.inSwapCache))
+        continue
+      }
+      if let groups { groups.move(from: old, to: new) }
       pages[new].anonymous = pages[old].anonymous
       pages[new].flags.formUnion(pages[old].flags.intersection(.migrating))
       moved += 1
@@ -118,6 +126,7 @@ extension MigrationBuffers {
     else { return false }
     pages[new].flags.formUnion(pages[old].flags.intersection(.migrating))
     file.replacePage(old, by: new)
+    manager.groups?.move(from: old, to: new)
     return true
   }
 
@@ -140,6 +149,10 @@ extension MigrationBuffers {
   ) async {
     let range = VirtualRange(
       start + UInt64(first) << 12, start + UInt64(count) << 12)
+    if let group = space.group {
+      // Nothing can sleep once the holes are being filled.
+      await space.manager.makeRoom(in: group, pages: range.pages)
+    }
     let event = NotifierEvent(.migrate, range, owner: owner)
     let notifies = !space.notifiers.isEmpty || space.kernel.trace.isOn
     if notifies { await space.invalidateStart(event) }
@@ -201,6 +214,7 @@ private struct HoleFiller {
   private let entries: FlatView<PageTableEntry>
   private let failures: FailurePlan
   private let isQuiet: Bool
+  private let group: MemoryGroup?
   private let cpu: Int
   /// The leaf table in work and the first address past it.
   private var table = 0
@@ -219,6 +233,7 @@ private struct HoleFiller {
     entries = manager.tables.entries
     failures = manager.kernel.failures
     isQuiet = failures.isQuiet
+    group = space.group
     cpu = manager.currentCPU
   }
 
@@ -245,6 +260,10 @@ private struct HoleFiller {
       return refuse(
         MigrationReason(isFilled ? .lostRace : space.isUnstable ? .reaped : .watched))
     }
+    if let group {
+      guard group.tryCharge(1) else { return refuse(MigrationReason(.overLimit)) }
+      manager.groups?.own(new, group)
+    }
     let region = space.prepareRegion(vma)
     manager.addNewAnonymous(
       new, AnonymousPlace(region: region.number, index: vma.index(of: address)))
@@ -258,6 +277,7 @@ private struct HoleFiller {
       entries[slot] = .absent(isWritable ? .deviceWrite : .deviceRead, pfn)
     } else {
       manager.lru.add(new, cpu: cpu)
+      pages[new].flags.formUnion(vma.arrivalFlags)
       var bits = Bit.young
       if isWritable { bits |= Bit.write | Bit.dirty | Bit.softDirty }
       if vma.protection.isDisjoint(with: [.read, .write]) { bits |= Bit.noAccess }

@@ -64,6 +64,7 @@ extension MigrationBuffers {
     let cpu = manager.currentCPU
     let faultPage = faultPage?.index ?? -1
     let protection = vma?.protection ?? []
+    let arrivalFlags = vma?.arrivalFlags ?? []
     var releaser = DevicePageReleaser(manager)
     var onDevice = 0
     for place in places {
@@ -94,6 +95,7 @@ extension MigrationBuffers {
           }
           entries[slot] = entry.arrived(
             at: winner, isDevice: isDevice, isDirty: flags.contains(.dirty), protection)
+          if !isDevice { flags.formUnion(arrivalFlags) }
           pages[winner].flags = flags
           pages[winner].references += 1
           pages[winner].mappings += 1

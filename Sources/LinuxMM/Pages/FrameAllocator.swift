@@ -23,6 +23,8 @@ final class FrameAllocator {
   private(set) var below = 0
   /// Pages on the free list, without the untouched ones.
   private(set) var recycled = 0
+  /// Who is charged for pages in use; nil until a group of processes has a limit.
+  var groups: MemoryGroups?
 
   init(_ pages: FlatView<PageRecord>, limit: Int) {
     self.pages = pages
@@ -93,6 +95,7 @@ final class FrameAllocator {
   /// Takes back a page without references.
   @inline(__always)
   func give(_ pfn: Int) {
+    if let groups { groups.uncharge(pfn) }
     pages[pfn] = PageRecord(
       flags: .free, references: 0, mappings: 0, extra: 0, anonymous: .none, links: 0)
     recycled += 1
@@ -104,6 +107,13 @@ final class FrameAllocator {
     } else {
       push(pfn)
     }
+  }
+
+  /// Keeps a broken page without users from ever being handed out again; it counts as used.
+  func retire(_ pfn: Int) {
+    if let groups { groups.uncharge(pfn) }
+    pages[pfn] = PageRecord(
+      flags: .hwPoison, references: 1, mappings: 0, extra: 0, anonymous: .none, links: 0)
   }
 
   private func push(_ pfn: Int) {

@@ -54,6 +54,31 @@ final class LRUList {
     count -= 1
   }
 
+  /// The page at the list's cold end; nil when the list is empty.
+  var coldest: Int? {
+    let last = Int(pages[0].links & 0xffff_ffff)
+    return last == 0 ? nil : last
+  }
+
+  /// Makes a page of the list the most recent one.
+  func warm(_ pfn: Int) {
+    unlink(pfn)
+    pages[pfn].flags.insert(.lru)
+    link(pfn)
+  }
+
+  /// Makes a page of the list the one that is reclaimed first (`lru_deactivate`).
+  func cool(_ pfn: Int) {
+    unlink(pfn)
+    pages[pfn].flags.insert(.lru)
+    let last = pages[0].links & 0xffff_ffff
+    pages[pfn].links = last
+    pages[0].links = pages[0].links & ~0xffff_ffff | UInt64(pfn)
+    let old = Int(last)
+    pages[old].links = pages[old].links & 0xffff_ffff | UInt64(pfn) << 32
+    count += 1
+  }
+
   /// Puts a page into the batch of `cpu` (`folio_add_lru`).
   @inline(__always)
   func add(_ pfn: Int, cpu: Int) {
@@ -82,7 +107,11 @@ final class LRUList {
       pages[pfn].flags.remove(.batched)
       pages[pfn].references -= 1
       if pages[pfn].references == 0 {
-        frames.give(pfn)
+        if pages[pfn].flags.contains(.hwPoison) {
+          frames.retire(pfn)
+        } else {
+          frames.give(pfn)
+        }
       } else {
         pages[pfn].flags.insert(.lru)
         link(pfn)

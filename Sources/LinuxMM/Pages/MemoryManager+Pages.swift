@@ -59,6 +59,7 @@ extension MemoryManager {
     } else {
       invariant(pages[pfn].extra == 0, "page \(pfn) freed with \(pages[pfn].extra) pins")
       if flags.contains(.lru) { lru.unlink(pfn) }
+      if flags.contains(.hwPoison) { return frames.retire(pfn) }
       frames.give(pfn)
     }
   }

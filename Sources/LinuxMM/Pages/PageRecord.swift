@@ -57,8 +57,20 @@ struct PageFlags: OptionSet, BitwiseCopyable {
   /// The lock was taken on its own, and its holder is listed (``MemoryManager/lockHolders``).
   static let lockListed = PageFlags(rawValue: 1 << 27)
 
+  /// `PG_swapcache`: swap space holds the same bytes, or will once they are written.
+  static let swapCache = PageFlags(rawValue: 1 << 16)
+  /// `PG_mlocked`: a mapping of it is locked in memory; reclaim leaves the page alone.
+  static let mlocked = PageFlags(rawValue: 1 << 17)
+  /// `PG_hwpoison`: the page's memory is broken; it is never handed out again.
+  static let hwPoison = PageFlags(rawValue: 1 << 18)
+  /// Dropped by reclaim instead of swapped out, unless written (not `PG_swapbacked`).
+  static let lazyFree = PageFlags(rawValue: 1 << 19)
+
+  /// What has to be looked at when a mapping goes.
+  static let watchesUnmap: PageFlags = [.swapCache, .mlocked, .large]
+
   /// What moves to the destination of a migration.
-  static let migrating: PageFlags = [.dirty, .referenced, .uptodate]
+  static let migrating: PageFlags = [.dirty, .referenced, .uptodate, .lazyFree]
 }
 
 /// The anonymous region or the file that a page belongs to and its place there (`mapping` and

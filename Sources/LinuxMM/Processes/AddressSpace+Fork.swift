@@ -12,6 +12,8 @@ extension AddressSpace {
   public func fork(_ name: String) async throws(KernelError) -> AddressSpace {
     guard !isExiting else { throw .ESRCH }
     let child = try manager.createAddressSpace(name)
+    child.group = group
+    child.lockLimit = lockLimit
     await mmapLock.lock()
     await child.mmapLock.lock()
     var failure: KernelError?
@@ -87,7 +89,7 @@ extension AddressSpace {
           if protected { changed += 1 }
         case .needsPage:
           guard let page = spare else {
-            spare = try manager.allocatePage()
+            spare = try await manager.allocatePage(for: copier.child)
             // The allocation may sleep: look at the entry again.
             await kernel.point()
             continue
@@ -116,6 +118,9 @@ extension VMA {
 }
 
 extension VMA.Flags {
-  /// What a child's mapping keeps: nobody watches its missing pages (`dup_userfaultfd`).
-  var inherited: VMA.Flags { subtracting(.userfaultMissing) }
+  /// What a child's mapping keeps: nobody watches it, and nothing is locked in memory
+  /// (`dup_userfaultfd`, `VM_LOCKED_MASK`).
+  var inherited: VMA.Flags {
+    subtracting([.userfaultMissing, .userfaultWriteProtect, .locked, .lockedOnFault])
+  }
 }

@@ -8,7 +8,7 @@ struct EntryCopier {
   private let manager: MemoryManager
   private let pages: FlatView<PageRecord>
   private let vma: VMA
-  private let child: AddressSpace
+  let child: AddressSpace
   private let isCopyOnWrite: Bool
 
   enum Outcome {
@@ -43,7 +43,11 @@ struct EntryCopier {
       child.tally.count(pages[entry.frame.index], 1)
       return share(source, target, slot, entry, readable: .migrationRead)
     case .swap:
-      target[slot] = duplicateSwap(entry)
+      let shared = entry.without(Bit.exclusive)
+      manager.duplicateSwap(entry)
+      child.tally.swapEntries += 1
+      source[slot] = shared
+      target[slot] = shared.without(Bit.userfaultWP)
       return .copied(protected: false)
     case .exclusiveRead, .exclusiveWrite:
       invariantFailed("a copy of \(entry), which nothing installs")
@@ -102,9 +106,6 @@ struct EntryCopier {
     target[slot] = shared.without(Bit.userfaultWP)
     return .copied(protected: false)
   }
-
-  /// The child's entry of a page in swap space, which gets one more user (`swap_duplicate`).
-  private func duplicateSwap(_ entry: PageTableEntry) -> PageTableEntry { entry }
 
   /// Gives the child a page of its own with the parent's bytes (`copy_present_page`).
   func copyPage(

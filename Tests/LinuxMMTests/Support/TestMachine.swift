@@ -12,12 +12,13 @@ final class TestMachine {
 
   init(
     ramPages: Int = 256, devicePages: Int = 128, choices: any Choices = FIFOChoices(),
-    traced: Bool = false
+    traced: Bool = false, swapPages: Int = 0, kills: Bool = false
   ) throws {
     kernel = Kernel(choices: choices, trace: Trace(isOn: traced))
-    mm = try MemoryManager(
-      kernel,
-      MemoryConfiguration(ramBytes: ramPages << 12, devicePhysicalBytes: 64 << 20))
+    var configuration = MemoryConfiguration(
+      ramBytes: ramPages << 12, devicePhysicalBytes: 64 << 20, swapPages: swapPages)
+    configuration.killsWhenOutOfMemory = kills
+    mm = try MemoryManager(kernel, configuration)
     device = try TestDevice(mm, "gpu", pages: devicePages)
     space = try mm.createAddressSpace("p")
   }
@@ -107,6 +108,10 @@ extension PageTableEntry.Location {
   }
   var isRAM: Bool {
     if case .ram = self { return true }
+    return false
+  }
+  var isSwap: Bool {
+    if case .swap = self { return true }
     return false
   }
   var isMigration: Bool {

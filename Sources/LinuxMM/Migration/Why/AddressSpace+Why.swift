@@ -91,7 +91,7 @@ extension MemoryManager {
     let batched = isPresent && record.flags.contains(.batched)
     let expected =
       Int(record.mappings) + (isPresent ? 0 : 1) + (isFaultPage ? 1 : 0) + (batched ? 1 : 0)
-      + (record.anonymous.isFile ? 1 : 0)
+      + (record.anonymous.isFile ? 1 : 0) + (record.flags.contains(.swapCache) ? 1 : 0)
     if Int(record.references) > expected { return reason(ofUse: pfn, expected: expected) }
     if isPresent && record.flags.isDisjoint(with: [.lru, .batched]) {
       return MigrationReason(.notIsolated)

@@ -16,6 +16,7 @@ public struct MigrationReason: Hashable, Sendable {
     case systemPage = "system-page"
     case foreignOwner = "foreign-owner"
     case swapped
+    case inSwapCache = "in-swap-cache"
     case exclusive
     case poisoned
     case marker
@@ -25,6 +26,7 @@ public struct MigrationReason: Hashable, Sendable {
     case emptyPlace = "empty-place"
     case watched
     case reaped
+    case overLimit = "over-limit"
     case splitFailed = "split-failed"
     // What the driver or its device did.
     case noDeviceMemory = "no-device-memory"
@@ -97,6 +99,7 @@ extension MigrationReason.Kind {
     case .systemPage: "the page is in RAM, and system pages were not selected"
     case .foreignOwner: "the page lies on another driver's device"
     case .swapped: "the page is in swap space"
+    case .inSwapCache: "the page can't leave the swap cache: its slot is still named"
     case .exclusive: "a device uses the page exclusively"
     case .poisoned: "the page has a memory error"
     case .marker: "the entry is a marker without a page"
@@ -106,6 +109,7 @@ extension MigrationReason.Kind {
     case .emptyPlace: "an empty place of a mapping that is not anonymous"
     case .watched: "an empty place that a userfaultfd watches"
     case .reaped: "the process's memory was reaped under an OOM kill"
+    case .overLimit: "the process's group is at its memory limit"
     case .splitFailed: "the huge page could not be split"
     case .noDeviceMemory: "no device page was free"
     case .noSystemMemory: "no system page was free"
