@@ -25,6 +25,8 @@ import Testing
     ("vgem", "IGT, tests/vgem_basic.c", 4),
     ("vgem_slow", "IGT, tests/vgem_slow.c", 1),
     ("drm_sched", "Linux, drivers/gpu/drm/scheduler/tests", 15),
+    ("mremap_test", "Linux, tools/testing/selftests/mm/mremap_test.c", 22),
+    ("mremap_dontunmap", "Linux, tools/testing/selftests/mm/mremap_dontunmap.c", 5),
   ]
 
   /// Checks that have nothing to stand on here, with the reason.

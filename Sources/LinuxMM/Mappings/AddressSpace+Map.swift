@@ -60,24 +60,22 @@ extension AddressSpace {
   public func unmap(_ range: VirtualRange) async throws(KernelError) {
     guard !range.isEmpty, range.isPageAligned else { throw .EINVAL }
     await mmapLock.lock()
-    guard isMapped(range) else {
-      mmapLock.unlock()
-      return
-    }
+    await unmapLocked(range)
+    mmapLock.unlock()
+  }
+
+  /// Ends the mappings of a range that may have none.
+  ///
+  /// LOCKING: `mmapLock` held for writing.
+  func unmapLocked(_ range: VirtualRange) async {
+    guard isMapped(range) else { return }
     await splitHugeEnds(range)
-    let places = isolate(range)
+    isolate(range)
     let event = NotifierEvent(.unmap, range)
     await invalidateStart(event)
     manager.drainLRU()
-    let floor = places.lowerBound > 0 ? mappings[places.lowerBound - 1].end : VirtualAddress(0)
-    let ceiling =
-      places.upperBound < mappings.count
-      ? mappings[places.upperBound].start : VirtualRange.user.end
-    for vma in mappings[places] { zap(vma.range) }
-    freeTables(range, floor: floor, ceiling: ceiling)
+    removeMappings(range)
     invalidateEnd(event)
-    forget(places)
-    mmapLock.unlock()
   }
 
   /// Drops the pages of `range`, which reads as zeroes again (`madvise(MADV_DONTNEED)`).

@@ -62,6 +62,7 @@ extension AddressSpace {
   }
 
   /// The mappings inside `range`, after splitting those that cross its ends, as list positions.
+  @discardableResult
   func isolate(_ range: VirtualRange) -> Range<Int> {
     split(at: range.start)
     split(at: range.end)
