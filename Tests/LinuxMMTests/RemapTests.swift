@@ -141,6 +141,27 @@ import Testing
     }
   }
 
+  @Test(arguments: [0, 4096] as [UInt64])
+  func hugePages_moveWhole_whereBothPlacesAreAligned(offset: UInt64) throws {
+    let machine = try TestMachine.huge(policy: .always)
+    try machine.run {
+      let range = try await machine.mapHuge(2, step: 100)
+      #expect(machine.isHuge(range))
+      let target = VirtualAddress(0x5000_0000 + offset)
+      // The first one and a part of the second.
+      let bytes = range.bytes - 100 << 12
+      try await machine.space.remap(
+        range.start, oldBytes: bytes, newBytes: bytes, [.mayMove, .fixed], to: target)
+      #expect(machine.space.isMappedHuge(target) == (offset == 0))
+      #expect(!machine.space.isMappedHuge(target + UInt64(HugePage.pages) << 12))
+      try machine.check()
+      for page in stride(from: 0, to: range.pages, by: 100) {
+        let here = page < range.pages - 100 ? target + UInt64(page) << 12 : range.page(page)
+        #expect(try await machine.read(here) == TestMachine.word(page))
+      }
+    }
+  }
+
   @Test func withoutATable_nothingMoves() throws {
     var nth: UInt64 = 1
     var struck = true

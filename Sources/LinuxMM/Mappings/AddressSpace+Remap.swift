@@ -91,7 +91,10 @@ extension AddressSpace {
       await unmapLocked(VirtualRange(address + length, address + rest))
     }
     let source = VirtualRange(start: address, bytes: length)
-    if !source.isEmpty { isolate(source) }
+    if !source.isEmpty {
+      await splitHugeEnds(source)
+      isolate(source)
+    }
     guard let old = find(address) else { invariantFailed("\(source) went while it was moved") }
     let range = VirtualRange(start: place, bytes: newLength)
     // Without pages there is nothing to find, and its own place lets it merge more easily.
@@ -116,44 +119,5 @@ extension AddressSpace {
     }
     merge(around: range)
     return place
-  }
-
-  /// Moves the entries of a range, whatever they hold (`move_page_tables`).
-  ///
-  /// The tables are made first: without one, `ENOMEM`, nothing has moved.
-  private func moveEntries(
-    _ source: VirtualRange, to place: VirtualAddress
-  ) async throws(KernelError) {
-    typealias Bit = PageTableEntry.Bit
-    let distance = place.rawValue &- source.start.rawValue
-    func target(_ address: VirtualAddress) -> VirtualAddress {
-      VirtualAddress(address.rawValue &+ distance)
-    }
-    var parts: [VirtualRange] = []
-    forEachLeafTable(in: source) { _, part in parts.append(part) }
-    for part in parts {
-      _ = try makeLeafTable(target(part.start))
-      _ = try makeLeafTable(target(part.end - 1))
-    }
-    let event = NotifierEvent(.unmap, source)
-    await invalidateStart(event)
-    let entries = manager.tables.entries
-    for part in parts {
-      var flushed = 0
-      var address = part.start
-      while address < part.end {
-        if let from = leafSlot(address), !entries[from].isNone,
-          let to = leafSlot(target(address))
-        {
-          let entry = entries[from]
-          if entry.isPresent { flushed += 1 }
-          entries[from] = .none
-          entries[to] = entry.without(Bit.userfaultWP).with(Bit.softDirty)
-        }
-        address = address + UInt64(PageSize.bytes)
-      }
-      if flushed > 0 { flushTranslations(pages: flushed) }
-    }
-    invalidateEnd(event)
   }
 }

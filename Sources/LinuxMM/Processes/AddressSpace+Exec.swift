@@ -43,6 +43,7 @@ extension AddressSpace {
       if advice == .doFork && vma.isSpecial { throw .EINVAL }
       if advice == .wipeOnFork && !vma.isAnonymous { throw .EINVAL }
     }
+    await splitHugeEnds(range)
     for vma in mappings[isolate(range)] {
       switch advice {
       case .dontFork: vma.flags.insert(.dontFork)
