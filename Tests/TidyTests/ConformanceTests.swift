@@ -27,6 +27,7 @@ import Testing
     ("drm_sched", "Linux, drivers/gpu/drm/scheduler/tests", 15),
     ("mremap_test", "Linux, tools/testing/selftests/mm/mremap_test.c", 22),
     ("mremap_dontunmap", "Linux, tools/testing/selftests/mm/mremap_dontunmap.c", 5),
+    ("hmm-tests", "Linux, tools/testing/selftests/mm/hmm-tests.c", 17),
   ]
 
   /// Checks that have nothing to stand on here, with the reason.

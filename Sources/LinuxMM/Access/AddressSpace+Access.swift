@@ -4,8 +4,8 @@ import KernelRuntime
 // What a program does: it reads and writes bytes at any address and of any length. Each page is
 // translated as a CPU would; what can't be translated faults and is tried again.
 extension AddressSpace {
-  /// Where a byte lies in RAM, with the entry's young and dirty bits set as the CPU sets them; nil
-  /// when the access faults.
+  /// Where a byte lies in the flat physical space (see ``MemoryManager/backing(_:)``), with the
+  /// entry's young and dirty bits set as the CPU sets them; nil when the access faults.
   @inline(__always)
   func translate(_ address: VirtualAddress, write: Bool) -> Int? {
     typealias Bit = PageTableEntry.Bit
@@ -19,7 +19,7 @@ extension AddressSpace {
     return Int(truncatingIfNeeded: entry & Bit.frame) | address.pageOffset
   }
 
-  /// Where a byte lies in RAM, faulting as often as it takes.
+  /// Where a byte lies in the flat physical space, faulting as often as it takes.
   ///
   /// Between the return and the caller's next await nothing else runs, so the answer holds.
   @inline(__always)
@@ -36,7 +36,9 @@ extension AddressSpace {
     while true {
       fruitless = try await fault(address, write: write) ? 0 : fruitless + 1
       if let place = translate(address, write: write) { return place }
-      if fruitless > 0 { try await wait(afterFruitless: fruitless, address) }
+      if fruitless > 0, let failure = await pause(afterFruitless: fruitless, address) {
+        throw failure
+      }
     }
   }
 
@@ -47,13 +49,12 @@ extension AddressSpace {
   /// fence's time-out.
   static let fruitlessFaultLimit = 40
 
-  /// Lets others run, and time pass, before a fault is tried again.
-  private func wait(
-    afterFruitless count: Int, _ address: VirtualAddress
-  ) async throws(AccessError) {
+  /// Lets others run, and time pass, before a fault is tried again; the error when it was tried too
+  /// often.
+  func pause(afterFruitless count: Int, _ address: VirtualAddress) async -> AccessError? {
     guard count < Self.fruitlessFaultLimit else {
       tally.failedFaults += 1
-      throw .sigbus(address, .EDEADLK)
+      return .sigbus(address, .EDEADLK)
     }
     if count < 4 {
       await kernel.yield()
@@ -61,6 +62,7 @@ extension AddressSpace {
       // 1 µs at first, doubling to 1 s.
       await kernel.sleep(min(1_000 << UInt64(count - 4), 1_000_000_000))
     }
+    return nil
   }
 
   /// Reads `count` bytes.
@@ -74,7 +76,8 @@ extension AddressSpace {
       let here = try advance(address, bytes.count)
       let length = min(count - bytes.count, PageSize.bytes - here.pageOffset)
       let place = try await resolve(here, write: false)
-      bytes.append(contentsOf: manager.ram.bytes(at: place, count: length))
+      let (memory, offset) = manager.backing(place)
+      bytes.append(contentsOf: memory.bytes(at: offset, count: length))
     }
     return bytes
   }
@@ -88,7 +91,8 @@ extension AddressSpace {
       let here = try advance(address, done)
       let length = min(bytes.count - done, PageSize.bytes - here.pageOffset)
       let place = try await resolve(here, write: true)
-      manager.ram.store(bytes: Array(bytes[done..<done + length]), at: place)
+      let (memory, offset) = manager.backing(place)
+      memory.store(bytes: Array(bytes[done..<done + length]), at: offset)
       done += length
     }
   }
@@ -106,8 +110,8 @@ extension AddressSpace {
     while done < count {
       let here = try advance(address, done)
       let length = min(count - done, PageSize.bytes - here.pageOffset)
-      let place = try await resolve(here, write: true)
-      manager.ram.copy(from: memory, at: offset + done, to: place, length: length)
+      let (target, place) = manager.backing(try await resolve(here, write: true))
+      target.copy(from: memory, at: offset + done, to: place, length: length)
       done += length
     }
   }
@@ -120,8 +124,8 @@ extension AddressSpace {
     while done < count {
       let here = try advance(address, done)
       let length = min(count - done, PageSize.bytes - here.pageOffset)
-      let place = try await resolve(here, write: false)
-      memory.copy(from: manager.ram, at: place, to: offset + done, length: length)
+      let (source, place) = manager.backing(try await resolve(here, write: false))
+      memory.copy(from: source, at: place, to: offset + done, length: length)
       done += length
     }
   }
@@ -135,9 +139,9 @@ extension AddressSpace {
     guard address.isAligned(to: UInt64(MemoryLayout<T>.size)) else {
       throw .sigbus(address, .EINVAL)
     }
-    let place = try await resolve(address, write: true)
-    let old = manager.ram.load(T.self, at: place)
-    manager.ram.store(change(old), at: place)
+    let (memory, place) = manager.backing(try await resolve(address, write: true))
+    let old = memory.load(T.self, at: place)
+    memory.store(change(old), at: place)
     return old
   }
 

@@ -71,7 +71,9 @@ extension AddressSpace {
       return .failed(.sigbus(address, .EHWPOISON))
     case .swap:
       return await faultSwap(vma, address, slot, entry, write: write)
-    case .exclusiveRead, .exclusiveWrite, .marker:
+    case .exclusiveRead, .exclusiveWrite:
+      return await faultExclusive(vma, address, slot, entry)
+    case .marker:
       invariantFailed("a fault on \(entry), which nothing installs")
     }
   }
@@ -96,11 +98,12 @@ extension AddressSpace {
   /// Puts a new page in the place of `expected`, unless somebody else was first.
   ///
   /// The allocation may sleep, so the entry is compared again under the page-table lock.
+  ///
+  /// - Parameter bits: what the new entry allows and remembers.
   func installNewPage(
     _ vma: VMA, _ address: VirtualAddress, _ slot: Int, expected: PageTableEntry,
-    fill: (PFN) -> Void
+    bits: UInt64 = PageTableEntry.Bit.written, fill: (PFN) -> Void
   ) async -> FaultStep {
-    typealias Bit = PageTableEntry.Bit
     let pfn: PFN
     do throws(KernelError) {
       pfn = try await manager.allocatePage(for: self)
@@ -125,9 +128,9 @@ extension AddressSpace {
     manager.lru.add(pfn.index, cpu: manager.currentCPU)
     manager.pages[pfn.index].flags.formUnion(vma.arrivalFlags)
     if expected.isPresent { flushTranslations(pages: 1) }
-    entries[slot] = .present(pfn, Bit.write | Bit.dirty | Bit.young | Bit.softDirty)
+    entries[slot] = .present(pfn, bits)
     tally.residentPages += 1
-    if expected.isPresent && !expected.has(Bit.special) {
+    if expected.isPresent && !expected.has(PageTableEntry.Bit.special) {
       tally.copiesOnWrite += 1
       tally.count(manager.pages[expected.frame.index], -1)
       manager.removeMapping(expected.frame.index)
@@ -157,22 +160,20 @@ extension AddressSpace {
       manager.pages[pfn].flags.insert(.exclusive)
       manager.tables.entries[slot] =
         entry
-        .with(Bit.write | Bit.dirty | Bit.young | Bit.softDirty)
+        .with(Bit.written)
       return .done
     }
     // The old page may not go while it is copied.
     manager.get(entry.frame)
     let step = await installNewPage(vma, address, slot, expected: entry) { copy in
-      manager.ram.copy(
-        from: manager.ram, at: pfn << PageSize.shift, to: copy.index << PageSize.shift,
-        length: PageSize.bytes)
+      manager.copyPage(from: entry.frame, to: copy)
     }
     manager.put(entry.frame)
     return step
   }
 
   /// Whether a page has one user only (`wp_can_reuse_anon_folio`).
-  private func canReuse(_ pfn: Int) -> Bool {
+  func canReuse(_ pfn: Int) -> Bool {
     let pages = manager.pages
     if pages[pfn].flags.contains(.exclusive) { return true }
     // A part of a huge page is copied even if it is the last one in use.

@@ -89,6 +89,11 @@ extension AddressSpace {
         audit.expect(!entry.isWritable, "\(name): the zero page is writable at \(address)")
       case .poison:
         audit.poisonEntries += 1
+      case .exclusive(let pfn):
+        found.count(manager.pages[pfn.index], 1)
+        audit.exclusiveEntries += 1
+        mapped[pfn.index] += 1
+        auditPlace(&audit, vma, address, entry, pfn)
       case .swap(let slot):
         swapped += 1
         audit.swapEntries += 1
@@ -96,7 +101,7 @@ extension AddressSpace {
         auditSwap(&audit, vma, address, entry, slot)
       case .marker:
         audit.markerEntries += 1
-      case .none, .exclusive:
+      case .none:
         audit.expect(false, "\(name): \(entry) at \(address)")
       }
     }
@@ -144,12 +149,13 @@ extension AddressSpace {
       record.anonymous == place,
       "\(name): \(entry) at \(address), but the page says region \(record.anonymous.region) "
         + "index \(record.anonymous.index)")
-    let isWritable = entry.isWritable || entry.kind == .deviceWrite
+    let isWritable =
+      entry.isWritable || entry.kind == .deviceWrite || entry.kind == .exclusiveWrite
     audit.expect(
       !isWritable || vma.protection.contains(.write),
       "\(name): \(entry) at \(address) of a mapping \(vma.protection)")
     audit.expect(
-      entry.isPresent == manager.isSystemPage(pfn),
+      entry.isDevicePrivate == manager.isDevicePrivate(pfn),
       "\(name): \(entry) at \(address) maps device memory for the CPU, or RAM as a device's (R41)")
     audit.expect(
       !isWritable || (isFile ? vma.flags.contains(.shared) : record.flags.contains(.exclusive)),

@@ -12,6 +12,7 @@ package struct MemoryAudit {
   package internal(set) var systemEntries = 0
   package internal(set) var deviceEntries = 0
   package internal(set) var migrationEntries = 0
+  package internal(set) var exclusiveEntries = 0
   package internal(set) var zeroEntries = 0
   package internal(set) var poisonEntries = 0
   /// Huge entries among them, each counted once.
@@ -203,7 +204,8 @@ extension MemoryManager {
         audit.expect(
           record.flags.isDisjoint(with: [.lru, .batched, .free]),
           "device page \(pfn) is on the LRU or free (V02)")
-        auditPage(&audit, pfn, Int(mapped[pfn]), pins: 0, isQuiet: isQuiet)
+        let pins = pagemap.pins(PFN(UInt64(pfn)))
+        auditPage(&audit, pfn, Int(mapped[pfn]), pins: pins, isQuiet: isQuiet)
       }
       audit.expect(
         isQuiet ? used == pagemap.uses : used <= pagemap.uses,

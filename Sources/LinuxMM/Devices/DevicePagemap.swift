@@ -44,7 +44,8 @@ public protocol DevicePagemapOperations: AnyObject {
   /// LOCKING: atomic context.
   func folioSplit(_ range: PFNRange)
 
-  /// A CPU touched a device-private page: bring it back, or say why not.
+  /// A CPU touched a device-private page: bring it back, or say why not. Coherent memory is never
+  /// asked.
   ///
   /// LOCKING: called with the process's `mmapLock` held for reading, and with one reference and the
   /// lock of `fault.page`; pass that page as the migration's `faultPage`.
@@ -96,6 +97,11 @@ public final class DevicePagemap {
   public let range: PFNRange
   public let owner: PagemapOwner
   public let operations: any DevicePagemapOperations
+  /// The bytes of a coherent range, which CPU and device share, one page after the other; nil for a
+  /// private one, whose bytes are the device's own matter.
+  public let memory: MappedMemory?
+  /// GUP pins of each page, once there is one: only coherent pages can have them.
+  private var pinCounts: [UInt32] = []
 
   enum State {
     case unmapped
@@ -112,13 +118,25 @@ public final class DevicePagemap {
   /// Wakes the unmapping task when the last reference goes; made anew at each mapping (G04).
   var drained: WaitQueue?
 
+  /// - Parameter memory: the bytes of a coherent range.
   public init(
-    kind: Kind, range: PFNRange, owner: PagemapOwner, operations: any DevicePagemapOperations
+    kind: Kind, range: PFNRange, owner: PagemapOwner, operations: any DevicePagemapOperations,
+    memory: MappedMemory? = nil
   ) {
     self.kind = kind
     self.range = range
     self.owner = owner
     self.operations = operations
+    self.memory = memory
+  }
+
+  func pins(_ pfn: PFN) -> Int {
+    pinCounts.isEmpty ? 0 : Int(pinCounts[pfn.index - range.start.index])
+  }
+
+  func setPins(_ pfn: PFN, _ count: Int) {
+    if pinCounts.isEmpty { pinCounts = [UInt32](repeating: 0, count: range.count) }
+    pinCounts[pfn.index - range.start.index] = UInt32(count)
   }
 
   /// Whether pages may be handed out.

@@ -29,15 +29,18 @@ extension MemoryManager {
 
   /// Gives the range of `pagemap` page metadata (`memremap_pages`).
   ///
-  /// - `EINVAL`: an empty range (R35), or a pagemap that is mapped already
-  /// - `EOPNOTSUPP`: coherent memory, which this model doesn't have yet
+  /// - `EINVAL`: an empty range (R35), a pagemap that is mapped already, or coherent memory without
+  ///   its bytes or with fewer than the range has
   /// - `ENXIO`: the range overlaps RAM
   /// - `ERANGE`: the range lies beyond the physical address space
   /// - `ENOMEM`: it overlaps another pagemap; or `mm.memremap_pages` strikes
   public func memremap(_ pagemap: DevicePagemap) throws(KernelError) {
     let range = pagemap.range
     guard range.count > 0, pagemap.state == .unmapped else { throw .EINVAL }
-    guard pagemap.kind == .devicePrivate else { throw .EOPNOTSUPP }
+    if pagemap.kind == .deviceCoherent {
+      guard let memory = pagemap.memory, memory.count >= range.count << PageSize.shift
+      else { throw .EINVAL }
+    }
     guard range.start >= devicePages.start else { throw .ENXIO }
     guard range.end <= devicePages.end else { throw .ERANGE }
     guard !devices.hasPagemap(in: range) else { throw .ENOMEM }
@@ -115,6 +118,12 @@ extension MemoryManager {
     return devices.pagemap(of: pfn)?.kind == .devicePrivate
   }
 
+  /// Whether the page is coherent device memory (`is_device_coherent_page`).
+  public func isDeviceCoherent(_ pfn: PFN) -> Bool {
+    if isSystemPage(pfn) { return false }
+    return devices.pagemap(of: pfn)?.kind == .deviceCoherent
+  }
+
   /// The driver's own word of a device page (`zone_device_data`).
   public func deviceData(_ pfn: PFN) -> UInt64 {
     invariant(!isSystemPage(pfn), "page \(pfn) is no device page")
@@ -141,6 +150,8 @@ extension MemoryManager {
       invariantFailed("\(range) handed out without a live pagemap")
     }
     let number = pagemap.number
+    var flags: PageFlags = [.device, .locked, .uptodate]
+    if pagemap.kind == .devicePrivate { flags.insert(.devicePrivate) }
     let pages = pages
     let isTraced = kernel.trace.isOn
     for pfn in range.start.index..<range.end.index {
@@ -149,8 +160,8 @@ extension MemoryManager {
         record.references == 0 && record.flags.subtracting(.free).isEmpty && record.mappings == 0,
         "device page \(pfn) handed out while in use")
       pages[pfn] = PageRecord(
-        flags: [.device, .devicePrivate, .locked, .uptodate], references: 1, mappings: 0,
-        extra: number, anonymous: .none, links: record.links)
+        flags: flags, references: 1, mappings: 0, extra: number, anonymous: .none,
+        links: record.links)
       if isTraced { kernel.trace.record(.devicePageInit, UInt64(pfn)) }
     }
     pagemap.uses += range.count

@@ -17,6 +17,7 @@ extension MemoryManager {
       do throws(KernelError) { try await splitFolio(pfn) } catch { return false }
       guard pages[pfn.index].references > 0 else { return false }
     }
+    let isPrivate = pages[pfn.index].flags.contains(.devicePrivate)
     get(pfn)
     await lock(pfn)
     for (_, space, address) in places(of: pfn.index) {
@@ -25,7 +26,7 @@ extension MemoryManager {
       if let slot = space.leafSlot(address), tables.entries[slot].names(pfn.index) {
         tables.entries[slot] = .absent(.poison, pfn)
         space.tally.residentPages -= 1
-        space.tally.devicePages -= 1
+        if isPrivate { space.tally.devicePages -= 1 }
         removeMapping(pfn.index)
       }
       space.invalidateEnd(event)

@@ -57,7 +57,7 @@ extension AddressSpace {
     let required = request & (HMMPFN.requestFault | HMMPFN.requestWrite) != 0
     let wantsWrite = request & HMMPFN.requestWrite != 0
     guard let vma = find(address), !vma.isSpecial || vma.flags.contains(.mixedMap),
-      !vma.protection.isDisjoint(with: [.read, .write])
+      vma.protection.contains(.read)
     else {
       // R55: a required page is an error, never an error entry.
       if required { throw .EFAULT }
@@ -75,7 +75,14 @@ extension AddressSpace {
     let entry = manager.tables.entries[slot]
     if entry.isNone { return try missing() }
     guard let kind = entry.kind else {
-      if wantsWrite && !entry.isWritable { return try missing() }
+      if entry.has(PageTableEntry.Bit.noAccess) || (wantsWrite && !entry.isWritable) {
+        return try missing()
+      }
+      if entry.has(PageTableEntry.Bit.special) && !entry.isZeroPage {
+        // A frame without a page behind it (`!vm_normal_page`).
+        if required { throw .EFAULT }
+        return .result(HMMPFN.error)
+      }
       let write = entry.isWritable ? HMMPFN.write : 0
       return .result(entry.frame.rawValue | HMMPFN.valid | write)
     }
@@ -92,7 +99,9 @@ extension AddressSpace {
       return required ? .wait(slot: slot, entry) : .result(0)
     case .swap, .exclusiveRead, .exclusiveWrite:
       return try missing()
-    case .poison, .marker:
+    case .marker:
+      return try missing()
+    case .poison:
       if required { throw .EFAULT }
       return .result(0)
     }

@@ -190,7 +190,7 @@ extension MemoryManager {
     if entry.kind != .migrationRead { pages[winner].flags.insert(.exclusive) }
     if isDevice { vma.space.tally.devicePages += HugePage.pages }
     let arrived = entry.arrived(
-      at: winner, isDevice: isDevice, isDirty: pages[winner].flags.contains(.dirty),
+      at: winner, isPrivate: isDevice, isDirty: pages[winner].flags.contains(.dirty),
       vma.protection)
     tables.entries[slot] = isDevice ? arrived : arrived.with(Bit.huge)
     pages[winner].references += 1

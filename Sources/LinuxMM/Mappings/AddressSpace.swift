@@ -30,6 +30,9 @@ public final class AddressSpace {
   /// Whose limits hold for it; nil for none.
   public internal(set) var group: MemoryGroup?
 
+  /// Odd while a fork takes the right to write away from pages (`write_protect_seq`).
+  var writeProtectSequence: UInt64 = 0
+
   init(_ manager: MemoryManager, _ name: String, root: Int) {
     self.manager = manager
     self.name = name
@@ -76,7 +79,7 @@ public struct AddressSpaceCounters: Hashable, Sendable {
   public var filePages: Int = 0
   /// Pages of shared memory (`MM_SHMEMPAGES`).
   public var sharedMemoryPages: Int = 0
-  /// Those of them in device memory.
+  /// Those of them in device-private memory.
   public var devicePages: Int = 0
   /// Pages in swap space (`MM_SWAPENTS`).
   public var swapEntries: Int = 0

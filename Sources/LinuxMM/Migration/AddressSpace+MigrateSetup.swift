@@ -113,6 +113,7 @@ private struct PageCollector {
   private let owner: PagemapOwner?
   private let takesSystem: Bool
   private let takesDevice: Bool
+  private let takesCoherent: Bool
   private let takesAnyOwner: Bool
   private let faultPage: Int
   /// The last pagemap met and whether the request takes its pages: neighbours share it.
@@ -141,8 +142,9 @@ private struct PageCollector {
     owner = request.owner
     takesSystem = request.select.contains(.system)
     takesAnyOwner = request.select.contains(.anyOwner)
-    takesDevice =
-      request.select.contains(.devicePrivate) && (request.owner != nil || takesAnyOwner)
+    let namesOwner = request.owner != nil || takesAnyOwner
+    takesDevice = request.select.contains(.devicePrivate) && namesOwner
+    takesCoherent = request.select.contains(.deviceCoherent) && namesOwner
     faultPage = request.faultPage?.index ?? -1
   }
 
@@ -159,8 +161,9 @@ private struct PageCollector {
     }
     let pfn = entry.frame.index
     if entry.isPresent {
-      guard takesSystem else { return .empty }
+      guard takesSystem || takesCoherent else { return .empty }
       if pfn == 0 {
+        guard takesSystem else { return .empty }
         // R11: the zero page is a place to clear, not a page to copy.
         collected += 1
         return MigratePFN(rawValue: MigratePFN.migrate)
@@ -189,9 +192,13 @@ private struct PageCollector {
     guard pages[pfn].anonymous.isAnonymous else { return takeFilePage(block, slot, entry, pfn) }
     let isFaultPage = pfn == faultPage
     let isPresent = entry.isPresent
+    let isDevice = flags.contains(.device)
+    if isPresent {
+      guard isDevice ? takesCoherent && isFree(pfn) : takesSystem else { return .empty }
+    }
     // R20: references beyond the mappings mean a pin or a user; a device page is allowed one more,
     // the fault page the fault's.
-    let allowed = pages[pfn].mappings + (isPresent ? 0 : 1) + (isFaultPage ? 1 : 0)
+    let allowed = pages[pfn].mappings + (isDevice ? 1 : 0) + (isFaultPage ? 1 : 0)
     // A batch and the swap cache have a reference each.
     let batched = flags.contains(.batched)
     let cached = Int32(truncatingIfNeeded: (flags.rawValue >> 16) & 1)
@@ -224,10 +231,10 @@ private struct PageCollector {
     collected += 1
     var source = MigratePFN(entry.frame).rawValue | MigratePFN.migrate
     if isWritable { source |= MigratePFN.write }
-    if pages[pfn].mappings > 0 || (isPresent && !flags.contains(.lru)) {
+    if pages[pfn].mappings > 0 || (!isDevice && !flags.contains(.lru)) {
       pending += 1
       source |= MigratePFN.pending
-    } else if isPresent {
+    } else if !isDevice {
       lru.unlink(pfn)
     }
     return MigratePFN(rawValue: source)
@@ -241,7 +248,7 @@ private struct PageCollector {
     let flags = pages[pfn].flags
     // R20: the page cache holds one more.
     let allowed = pages[pfn].mappings + 1 + (flags.contains(.batched) ? 1 : 0)
-    guard entry.isPresent, pages[pfn].anonymous.isFile, !flags.contains(.locked),
+    guard takesSystem, entry.isPresent, pages[pfn].anonymous.isFile, !flags.contains(.locked),
       pages[pfn].references <= allowed
     else { return .empty }
     if !isQuiet && strikes() { return .empty }
@@ -289,6 +296,13 @@ private struct PageCollector {
       if word.isValid { takenWhole += 1 }
       if word.rawValue & MigratePFN.pending != 0 { pending += 1 }
     }
+  }
+
+  /// Whether a coherent page is the requester's own and nobody has pinned it.
+  private mutating func isFree(_ pfn: Int) -> Bool {
+    let number = pages[pfn].extra
+    guard matches(number), let map = devices[Int(number)] else { return false }
+    return map.pins(PFN(UInt64(pfn))) == 0
   }
 
   /// Whether an injected failure keeps this page from being locked or isolated.

@@ -91,7 +91,7 @@ extension MemoryManager {
     guard entry.names(pfn) else { return }
     let isExclusive = pages[pfn].flags.contains(.exclusive)
     // A pinned page that is exclusive keeps its entry (`folio_try_share_anon_rmap`).
-    if entry.isPresent && isExclusive && pages[pfn].extra > 0 { return }
+    if entry.isPresent && isExclusive && isPinned(pfn) { return }
     let isWritable = entry.isWritable || entry.kind == .deviceWrite
     let kind: PageTableEntry.Kind =
       isWritable ? .migrationWrite : isExclusive ? .migrationReadExclusive : .migrationRead
@@ -123,14 +123,12 @@ extension MemoryManager {
     if entry.kind != .migrationRead, pages[winner].anonymous.isAnonymous {
       pages[winner].flags.insert(.exclusive)
     }
-    if winner >= frames.limit {
-      vma.space.tally.devicePages += 1
-    } else {
-      pages[winner].flags.formUnion(vma.arrivalFlags)
-    }
+    let isPrivate = pages[winner].flags.contains(.devicePrivate)
+    if isPrivate { vma.space.tally.devicePages += 1 }
+    if winner < frames.limit { pages[winner].flags.formUnion(vma.arrivalFlags) }
     let folio = folio(winner)
     tables.entries[slot] = entry.arrived(
-      at: winner, isDevice: winner >= frames.limit,
+      at: winner, isPrivate: isPrivate,
       isDirty: pages[folio].flags.contains(.dirty), vma.protection)
     pages[folio].references += 1
     pages[winner].mappings += 1
@@ -147,11 +145,11 @@ extension PageTableEntry {
   /// (`remove_migration_pte`).
   @inline(__always)
   func arrived(
-    at winner: Int, isDevice: Bool, isDirty: Bool, _ protection: Protection
+    at winner: Int, isPrivate: Bool, isDirty: Bool, _ protection: Protection
   ) -> PageTableEntry {
     let isWritable = rawValue & Bit.kindAndPresent == Kind.migrationWrite.rawValue << 1
     let pfn = PFN(UInt64(truncatingIfNeeded: winner))
-    if isDevice {
+    if isPrivate {
       return .absent(
         isWritable ? .deviceWrite : .deviceRead, pfn, rawValue & Bit.software)
     }

@@ -272,12 +272,14 @@ private struct HoleFiller {
     if old.isPresent { flushed += 1 }
     let pfn = PFN(UInt64(new))
     let isWritable = vma.protection.contains(.write)
-    if new >= manager.frames.limit {
+    if pages[new].flags.contains(.devicePrivate) {
       onDevice += 1
       entries[slot] = .absent(isWritable ? .deviceWrite : .deviceRead, pfn)
     } else {
-      manager.lru.add(new, cpu: cpu)
-      pages[new].flags.formUnion(vma.arrivalFlags)
+      if new < manager.frames.limit {
+        manager.lru.add(new, cpu: cpu)
+        pages[new].flags.formUnion(vma.arrivalFlags)
+      }
       var bits = Bit.young
       if isWritable { bits |= Bit.write | Bit.dirty | Bit.softDirty }
       if vma.protection.isDisjoint(with: [.read, .write]) { bits |= Bit.noAccess }

@@ -79,8 +79,7 @@ extension MigrationBuffers {
         if source.migrates { winner = new } else { manager.unlockAndDrop(new) }
       }
       // Only the page that stays goes to the LRU, never the one about to be freed (M06).
-      let isDevice = winner >= limit
-      if !isDevice { lru.add(winner, cpu: cpu) }
+      if winner < limit { lru.add(winner, cpu: cpu) }
       if source.rawValue & MigratePFN.reverse != 0 {
         manager.restoreMappings(from: old, to: winner)
       } else if firstSlot >= 0 {
@@ -93,13 +92,14 @@ extension MigrationBuffers {
           {
             flags.insert(.exclusive)
           }
+          let isPrivate = flags.contains(.devicePrivate)
           entries[slot] = entry.arrived(
-            at: winner, isDevice: isDevice, isDirty: flags.contains(.dirty), protection)
-          if !isDevice { flags.formUnion(arrivalFlags) }
+            at: winner, isPrivate: isPrivate, isDirty: flags.contains(.dirty), protection)
+          if winner < limit { flags.formUnion(arrivalFlags) }
           pages[winner].flags = flags
           pages[winner].references += 1
           pages[winner].mappings += 1
-          if isDevice { onDevice += 1 }
+          if isPrivate { onDevice += 1 }
         }
       }
       if old != faultPage { manager.unlock(index: old) }

@@ -57,6 +57,8 @@ public struct PageTableEntry: RawRepresentable, Hashable, Sendable, BitwiseCopya
     static let dirty: UInt64 = 1 << 8
     static let exclusive: UInt64 = 1 << 9
     static let software = softDirty | userfaultWP
+    /// What a write leaves behind.
+    static let written = write | dirty | young | softDirty
     static let kind: UInt64 = 0xf << 1
     static let kindAndPresent: UInt64 = 0x1f
     /// Set in every entry of the level above the leaf tables that is no table and not empty.

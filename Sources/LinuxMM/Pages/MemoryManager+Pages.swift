@@ -70,11 +70,6 @@ extension MemoryManager {
   public func mapCount(_ pfn: PFN) -> Int {
     Int(pages[pfn.index].mappings + (isHuge(pfn) ? entireMappings(folio(pfn.index)) : 0))
   }
-  /// GUP pins of a system page.
-  public func pinCount(_ pfn: PFN) -> Int {
-    let record = pages[folio(pfn.index)]
-    return record.flags.contains(.device) ? 0 : Int(record.extra)
-  }
   /// Whether a page is dirty by its flag; entries may hold more (`PageDirty`).
   public func isDirty(_ pfn: PFN) -> Bool {
     pages[folio(pfn.index)].flags.contains(.dirty)
@@ -90,10 +85,33 @@ extension MemoryManager {
   @inline(__always)
   public func isSystemPage(_ pfn: PFN) -> Bool { pfn.index < frames.limit }
 
-  /// Sets every byte of a system page to zero (`clear_highpage`).
+  /// Sets every byte of a page that the CPU can reach to zero (`clear_highpage`).
   public func clear(_ pfn: PFN) {
-    invariant(isSystemPage(pfn), "the CPU can't clear \(pfn), which is no RAM")
-    ram.fill(0, at: pfn.index << PageSize.shift, length: PageSize.bytes)
+    let (memory, place) = backing(pfn.index << PageSize.shift)
+    memory.fill(0, at: place, length: PageSize.bytes)
+  }
+
+  /// Copies a page that the CPU can reach to another one (`copy_highpage`).
+  public func copyPage(from source: PFN, to target: PFN) {
+    let (from, at) = backing(source.index << PageSize.shift)
+    let (to, place) = backing(target.index << PageSize.shift)
+    to.copy(from: from, at: at, to: place, length: PageSize.bytes)
+  }
+
+  /// The memory that holds a byte of the flat physical space, and the byte's place in it.
+  ///
+  /// Traps for a device-private page, which the CPU can't reach (R41).
+  @inline(__always)
+  func backing(_ place: Int) -> (memory: MappedMemory, place: Int) {
+    place < ram.count ? (ram, place) : coherentBacking(place)
+  }
+
+  private func coherentBacking(_ place: Int) -> (memory: MappedMemory, place: Int) {
+    let pfn = PFN(UInt64(place >> PageSize.shift))
+    guard let map = devices.pagemap(of: pfn), let memory = map.memory else {
+      invariantFailed("the CPU can't reach page \(pfn) (R41)")
+    }
+    return (memory, place - map.range.start.index << PageSize.shift)
   }
 
   /// Moves this CPU's new pages to the LRU (`lru_add_drain`).

@@ -7,7 +7,8 @@ extension AddressSpace {
   /// Pages of private mappings, in RAM or on a device, are shared until one side writes (R44); pages
   /// that are pinned for a device are copied at once, so that the device keeps the parent's.
   ///
-  /// `ESRCH` once the process has exited. `ENOMEM` when a page or a page table can't be had: there
+  /// `ESRCH` once the process has exited. `EBUSY` when a device is just taking a page for itself
+  /// alone; pages that one has already go back to the CPU first. `ENOMEM` when a page or a page table can't be had: there
   /// is no child then, and the parent sees its bytes as before.
   public func fork(_ name: String) async throws(KernelError) -> AddressSpace {
     guard !isExiting else { throw .ESRCH }
@@ -52,8 +53,16 @@ extension AddressSpace {
     let event = NotifierEvent(.protectionPage, vma.range)
     // Mirrors lose the right to write, which only matters where a copy follows a write.
     let notifies = vma.isCopyOnWrite
-    if notifies { await invalidateStart(event) }
-    defer { if notifies { invalidateEnd(event) } }
+    if notifies {
+      await invalidateStart(event)
+      writeProtectSequence += 1
+    }
+    defer {
+      if notifies {
+        writeProtectSequence += 1
+        invalidateEnd(event)
+      }
+    }
     var address = vma.start
     while address < vma.end {
       let end = min(Self.tableEnd(address, PageTableLevel.leafShift), vma.end)
@@ -96,6 +105,9 @@ extension AddressSpace {
           }
           copier.copyPage(source, target, slot, to: page)
           spare = nil
+        case .isBusy:
+          if let spare { manager.put(spare) }
+          throw .EBUSY
         }
         break
       }

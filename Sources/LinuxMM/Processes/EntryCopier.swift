@@ -16,6 +16,8 @@ struct EntryCopier {
     case copied(protected: Bool)
     /// The page is pinned: the child gets a copy, for which a page is needed.
     case needsPage
+    /// A device is just being given the page alone.
+    case isBusy
   }
 
   init(_ parent: AddressSpace, _ vma: VMA, _ child: AddressSpace) {
@@ -50,7 +52,8 @@ struct EntryCopier {
       target[slot] = shared.without(Bit.userfaultWP)
       return .copied(protected: false)
     case .exclusiveRead, .exclusiveWrite:
-      invariantFailed("a copy of \(entry), which nothing installs")
+      guard vma.space.restoreExclusive(vma, source, slot) else { return .isBusy }
+      return duplicatePresent(source, target, slot, source[slot])
     case .poison, .marker:
       target[slot] = entry
       return .copied(protected: false)
@@ -66,9 +69,7 @@ struct EntryCopier {
     if !entry.has(Bit.special) {
       let record = pages[pfn]
       // Once shared, the next write would give the parent another page than the device has.
-      if record.flags.contains(.exclusive) && manager.pinCount(entry.frame) > 0 {
-        return .needsPage
-      }
+      if record.flags.contains(.exclusive) && manager.isPinned(pfn) { return .needsPage }
       shareMapping(pfn)
     }
     let protects = isCopyOnWrite && entry.isWritable
@@ -114,9 +115,7 @@ struct EntryCopier {
   ) {
     let entry = source[slot]
     let old = entry.frame.index
-    manager.ram.copy(
-      from: manager.ram, at: old << PageSize.shift, to: copy.index << PageSize.shift,
-      length: PageSize.bytes)
+    manager.copyPage(from: entry.frame, to: copy)
     // The same place in the same region: the two pages differ by their number.
     manager.addNewAnonymous(copy.index, pages[old].anonymous)
     manager.lru.add(copy.index, cpu: manager.currentCPU)

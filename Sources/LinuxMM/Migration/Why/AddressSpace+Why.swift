@@ -54,6 +54,9 @@ extension AddressSpace {
     if entry.isNone { return vma.isAnonymous ? nil : MigrationReason(.emptyPlace) }
     let pfn = entry.frame.index
     guard let kind = entry.kind else {
+      if manager.isDeviceCoherent(entry.frame) {
+        return manager.refusal(ofDevicePage: pfn, request, .deviceCoherent)
+      }
       guard request.select.contains(.system) else { return MigrationReason(.systemPage) }
       return entry.isZeroPage ? nil : manager.refusal(pfn, request, isPresent: true)
     }
@@ -65,18 +68,26 @@ extension AddressSpace {
     case .migrationRead, .migrationReadExclusive, .migrationWrite:
       return MigrationReason(.underMigration, who: manager.lockHolder(pfn))
     case .deviceRead, .deviceWrite:
-      let owner = manager.devices.byNumber[Int(manager.pages[pfn].extra)]?.owner
-      guard request.select.contains(.devicePrivate) else {
-        return MigrationReason(.devicePage, who: owner?.name)
-      }
-      guard request.select.contains(.anyOwner) || (owner != nil && owner === request.owner)
-      else { return MigrationReason(.foreignOwner, who: owner?.name) }
-      return manager.refusal(pfn, request, isPresent: false)
+      return manager.refusal(ofDevicePage: pfn, request, .devicePrivate)
     }
   }
 }
 
 extension MemoryManager {
+  /// What keeps a device page, which the request must `select`, from being taken.
+  fileprivate func refusal(
+    ofDevicePage pfn: Int, _ request: MigrationRequest, _ select: MigrateSelect
+  ) -> MigrationReason? {
+    let owner = devices.byNumber[Int(pages[pfn].extra)]?.owner
+    guard request.select.contains(select) else {
+      return MigrationReason(.devicePage, who: owner?.name)
+    }
+    guard request.select.contains(.anyOwner) || (owner != nil && owner === request.owner)
+    else { return MigrationReason(.foreignOwner, who: owner?.name) }
+    if isPinned(pfn) { return reason(ofUse: pfn, expected: Int(pages[pfn].mappings) + 1) }
+    return refusal(pfn, request, isPresent: false)
+  }
+
   /// What keeps the page itself from being taken.
   fileprivate func refusal(
     _ pfn: Int, _ request: MigrationRequest, isPresent: Bool
@@ -103,7 +114,7 @@ extension MemoryManager {
   /// That a page has more users than `expected`, with its counts.
   func reason(ofUse pfn: Int, expected: Int) -> MigrationReason {
     let record = pages[pfn]
-    let pins = record.flags.contains(.device) ? 0 : Int(record.extra)
+    let pins = pinCount(PFN(UInt64(pfn)))
     return MigrationReason(
       pins > 0 ? .pinned : .referenced,
       use: PageUse(
