@@ -26,7 +26,9 @@ let modules: [Module] = [
   Module(name: "DeviceSeam", needs: ["Base", "KernelRuntime"]),
   Module(name: "NVHardware", needs: ["Base"]),
   Module(name: "LinuxMM", needs: ["Base", "KernelRuntime"], products: [deque]),
-  Module(name: "DMAFence", needs: ["Base", "KernelRuntime"], products: [deque]),
+  Module(
+    name: "DMAFence", needs: ["Base", "KernelRuntime"], products: [deque],
+    tests: ["NouveauTestKit"]),
   Module(name: "Falcon", needs: ["Base"]),
   Module(
     name: "Nouveau",

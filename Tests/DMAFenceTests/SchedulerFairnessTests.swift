@@ -39,7 +39,7 @@ struct LoadMix: CustomTestStringConvertible, Sendable {
 @Suite("drm_sched fairness") struct SchedulerFairnessTests {
   @Test("drm_sched: fairness", arguments: LoadMix.all, [1, 2])
   func fairness(mix: LoadMix, credits: Int) throws {
-    try explore(seeds: 0..<3) { bench in
+    try explore(seeds: 0..<3, isSampled: true) { bench in
       let kernel = bench.kernel
       let b = SchedulerBench(bench, credits: credits, policy: .roundRobin)
       let span = second

@@ -33,6 +33,7 @@ final class MockRing: SchedulerBackend, FenceOperations {
 
   func run(_ job: SchedulerJob) async throws(KernelError) -> Fence? {
     await bench.kernel.point()
+    note()
     ran.append(job.tag)
     if let runError { throw runError }
     seqno += 1
@@ -45,6 +46,7 @@ final class MockRing: SchedulerBackend, FenceOperations {
 
   /// The oldest job is done.
   func completeNext() {
+    note()
     guard !queue.isEmpty else { return }
     let (_, fence, _) = queue.removeFirst()
     if let duration = queue.first?.duration { engine?.kick(after: duration) }
@@ -52,15 +54,24 @@ final class MockRing: SchedulerBackend, FenceOperations {
   }
 
   func timedOut(_ job: SchedulerJob) async -> SchedulerTimeout {
+    note()
     timedOutTags.append(job.tag)
     return await onTimeout?(job) ?? .reset
   }
 
-  func free(_ job: SchedulerJob) { freed.append(job.tag) }
+  func free(_ job: SchedulerJob) {
+    note()
+    freed.append(job.tag)
+  }
+
+  /// For orders that are left out as equivalent.
+  private func note() { bench.kernel.touch(.data(1 << 32)) }
+
   func credits(of job: SchedulerJob) -> Int? { cost?(job) }
   func prepare(_ job: SchedulerJob) -> Fence? { extra?(job) }
 
   func cancel(_ job: SchedulerJob) {
+    note()
     cancelled.append(job.tag)
     guard let index = queue.firstIndex(where: { $0.fence === job.parent }) else { return }
     let fence = queue.remove(at: index).fence
@@ -70,6 +81,7 @@ final class MockRing: SchedulerBackend, FenceOperations {
 
   /// Forgets everything, as a reset does; hardware fences end with an error.
   func reset() {
+    note()
     let lost = queue
     queue = []
     for (_, fence, _) in lost where !fence.isSignaledFlag {

@@ -1,6 +1,8 @@
 import Base
 import DMAFence
+import Foundation
 import KernelRuntime
+import NouveauTestKit
 import Testing
 
 /// A driver without hardware: fences that somebody signals by hand.
@@ -31,8 +33,12 @@ final class Bench {
   let contexts: FenceContexts
   let driver = MockDriver()
 
-  init(_ choices: any Choices = FIFOChoices(), trace: Bool = false) {
-    kernel = Kernel(choices: choices, trace: Trace(isOn: trace))
+  convenience init(_ choices: any Choices = FIFOChoices(), trace: Bool = false) {
+    self.init(Kernel(choices: choices, trace: Trace(isOn: trace)))
+  }
+
+  init(_ kernel: Kernel) {
+    self.kernel = kernel
     contexts = FenceContexts(kernel)
   }
 
@@ -50,18 +56,39 @@ func flow(_ body: @escaping (Bench) async throws -> Void) throws {
   try attempt(Bench(), body)
 }
 
-/// Runs `body` under many random orders; a failure names the seed that repeats it.
+/// Runs `body` as the first task of a new machine under many orders of the test kit: every order
+/// with one preemption and each way to draw, random walks, and orders with three changes of
+/// priority. A failure is shortened and prints the line that repeats it.
+///
+/// At most `10 * seeds.count` orders of each kind are run, fewer of a body that takes many steps;
+/// `NOUVEAU_EFFORT=100` in the environment makes it a hundred times as many.
+/// With `isSampled` only `seeds.count` random walks are: for what holds on average.
 func explore(
-  seeds: Range<UInt64> = 0..<200, _ body: @escaping (Bench) async throws -> Void
+  seeds: Range<UInt64> = 0..<100, isSampled: Bool = false, test: String = #function,
+  _ body: @escaping (Bench) async throws -> Void
 ) throws {
-  for seed in seeds {
-    do {
-      try attempt(Bench(RandomWalkChoices(seed: seed)), body)
-    } catch {
-      Issue.record("seed \(seed): \(error)")
-      return
+  let flow = TaskFlow(test) { run in
+    let bench = Bench(run.kernel)
+    run.kernel.spawn("main") {
+      do {
+        try await body(bench)
+      } catch {
+        run.offend("broken", "\(error)")
+      }
     }
   }
+  if isSampled {
+    try flow.holdsInOrders(seeds.count, .random, test: test)
+    return
+  }
+  let steps = FlowRunner(flow).replay(Schedule(seed: 0)).steps
+  let effort = Int(ProcessInfo.processInfo.environment["NOUVEAU_EFFORT"] ?? "") ?? 1
+  let orders = effort * min(10 * seeds.count, max(10, 4_000 / Int(max(1, steps))))
+  var bounds = ExhaustiveChoices.Bounds(preemptions: 1)
+  bounds.drawOutcomes = 8
+  try flow.holdsInOrders(orders, .exhaustive(bounds), test: test)
+  try flow.holdsInOrders(orders, .random, test: test)
+  try flow.holdsInOrders(orders, .pct(depth: 3), test: test)
 }
 
 /// A condition that a flow needs, with the words that a failing seed prints.

@@ -11,6 +11,7 @@ extension Fence {
     guard let head = self as? FenceChain, head.seqno >= seqno else { throw .EINVAL }
     var link = head
     while true {
+      link.noteTimeline()
       if link.context != head.context || link.previousSeqno < seqno { return link }
       let (found, lowest) = link.history.find(seqno, upTo: link)
       if let found { return found }

@@ -36,6 +36,7 @@ public final class FenceArray: Fence {
   override var currentTimelineName: String { "unbound" }
 
   override func askToEnable() -> Bool {
+    note()
     for member in members {
       let callback = member.addCallback { [self] in memberSignaled($0) }
       if callback == nil {
@@ -49,12 +50,14 @@ public final class FenceArray: Fence {
 
   /// LOCKING: runs under the member's lock, so the array's own signal is put off.
   private func memberSignaled(_ member: Fence) {
+    note()
     if let error = member.error { adoptError(error) }
     pending -= 1
     if pending == 0 { kernel.irqWork { [self] in signal() } }
   }
 
   override func askWhetherSignaled() -> Bool {
+    note(writing: false)
     if isSignalingEnabled { return pending <= 0 }
     var left = pending
     for member in members where member.isSignaled {

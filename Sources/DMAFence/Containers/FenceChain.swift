@@ -46,6 +46,8 @@ public final class FenceChain: Fence {
     }
     super.init(container: contexts.kernel, context: context, seqno: number, is64Bit: true)
     isBehindFaults = fence.isBehindFaults || previous?.isBehindFaults == true
+    before?.noteTimeline()
+    noteTimeline()
     history.append(self)
   }
 
@@ -62,12 +64,17 @@ public final class FenceChain: Fence {
     }
   }
 
+  /// Links are let go by whoever walks by, and the history is one for the whole context.
+  @inline(__always)
+  func noteTimeline() { kernel.touch(.timeline(context)) }
+
   override var currentDriverName: String { "dma_fence_chain" }
   override var currentTimelineName: String { "unbound" }
 
   /// The nearest earlier link or fence that is pending; nil when there is none
   /// (`dma_fence_chain_walk`). Signalled links in between are let go.
   public func walk() -> Fence? {
+    noteTimeline()
     while true {
       if let link = previousLink {
         if !link.contained.isSignaled { return link }

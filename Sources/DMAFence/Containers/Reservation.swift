@@ -39,12 +39,24 @@ public final class Reservation {
   }
 
   let contexts: FenceContexts
-  var list = List(capacity: 0)
+  var list: List {
+    get {
+      contexts.kernel.touch(shared, writing: false)
+      return current
+    }
+    set {
+      contexts.kernel.touch(shared)
+      current = newValue
+    }
+  }
+  private var current = List(capacity: 0)
+  private let shared: SharedObject
   /// Held to add and to reserve; reading needs no lock.
   public let lock: SleepingLock
 
   public init(_ contexts: FenceContexts) {
     self.contexts = contexts
+    shared = contexts.kernel.takeSharedObject()
     lock = SleepingLock(contexts.kernel, .reservation)
   }
 
@@ -74,6 +86,7 @@ public final class Reservation {
   public func add(_ fence: Fence, _ usage: ReservationUsage) {
     assertHeld("dma_resv_add_fence")
     fence.willBePublished()
+    contexts.kernel.touch(shared)
     invariant(
       !(fence is FenceArray || fence is FenceChain), "a container in a reservation object")
     for index in list.entries.indices {
@@ -95,6 +108,7 @@ public final class Reservation {
   public func replace(context: UInt64, with replacement: Fence, _ usage: ReservationUsage) {
     assertHeld("dma_resv_replace_fences")
     replacement.willBePublished()
+    contexts.kernel.touch(shared)
     for index in list.entries.indices where list.entries[index].fence.context == context {
       list.entries[index] = Entry(fence: replacement, usage: usage)
     }

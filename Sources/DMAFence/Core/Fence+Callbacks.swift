@@ -9,6 +9,7 @@ extension Fence {
     if isSignaledFlag { return nil }
     enableSignaling()
     if isSignaledFlag { return nil }
+    note()
     let callback = FenceCallback(body)
     callbacks.append(callback)
     return callback
@@ -20,6 +21,7 @@ extension Fence {
   /// A callback that removes itself gets false: it was taken off before it was run.
   @discardableResult
   public final func removeCallback(_ callback: FenceCallback) -> Bool {
+    note()
     guard callback.body != nil, !isSignaledFlag else { return false }
     callback.body = nil
     callbacks.remove(callback)

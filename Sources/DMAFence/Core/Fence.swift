@@ -35,9 +35,17 @@ public class Fence {
   /// The error; kept apart from the state, because it is set before signalling.
   private final var failure: Int32 = 0
   /// `DMA_FENCE_FLAG_SIGNALED_BIT`: signalled, as far as anybody noticed. Doesn't peek.
-  public private(set) final var isSignaledFlag = false
+  public final var isSignaledFlag: Bool {
+    note(writing: false)
+    return hasSignaled
+  }
+  private final var hasSignaled = false
   /// `DMA_FENCE_FLAG_ENABLE_SIGNAL_BIT`.
-  public private(set) final var isSignalingEnabled = false
+  public final var isSignalingEnabled: Bool {
+    note(writing: false)
+    return wasEnabled
+  }
+  private final var wasEnabled = false
   /// Its own lock is held: callbacks are running.
   private final var isLocked = false
 
@@ -85,8 +93,17 @@ public class Fence {
   }
 
   deinit {
+    lifetime.touch(.timeline(context))
+    if !callbacks.isEmpty { note() }
     if !callbacks.isEmpty && !lifetime.isOver { endWithoutSignal() }
     if let operations, operations.wantsRelease { operations.released(self) }
+  }
+
+  /// Notes that the running step reads or changes the fence, for strategies that leave out
+  /// equivalent orders.
+  @inline(__always)
+  final func note(writing: Bool = true) {
+    lifetime.touch(.fence(context, seqno), writing: writing)
   }
 
   // MARK: what containers override
@@ -123,7 +140,10 @@ public class Fence {
   }
 
   /// The error, even before the fence is signalled (`fence->error`).
-  public final var error: KernelError? { failure == 0 ? nil : KernelError(errno: failure) }
+  public final var error: KernelError? {
+    note(writing: false)
+    return failure == 0 ? nil : KernelError(errno: failure)
+  }
 
   /// When it was signalled, in nanoseconds of the kernel's clock; nil before
   /// (`dma_fence_timestamp`).
@@ -139,12 +159,14 @@ public class Fence {
     invariant(!isSignaledFlag, "dma_fence_set_error(\(error)) on \(self), which is signalled")
     invariant(failure == 0, "dma_fence_set_error(\(error)) on \(self), which has \(failure)")
     invariant((1..<4096).contains(error.errno), "dma_fence_set_error(\(error)) on \(self)")
+    note()
     failure = error.errno
   }
 
   /// Containers settle on the first error of a member.
   final func adoptError(_ error: KernelError) {
-    if !isSignaledFlag && failure == 0 { failure = error.errno }
+    note()
+    if !hasSignaled && failure == 0 { failure = error.errno }
   }
 
   /// Whether this fence comes after `other` on their timeline (`dma_fence_is_later`).
@@ -197,14 +219,15 @@ public class Fence {
   }
 
   private final func finish(_ time: UInt64) -> Bool {
-    guard !isSignaledFlag else { return false }
+    note()
+    guard !hasSignaled else { return false }
     if let operations, !operations.wantsRelease {
       // Names are kept and the driver's object is let go, so that a driver may leave first.
       names = (operations.driverName, operations.timelineName)
       self.operations = nil
     }
     signalTime = time
-    isSignaledFlag = true
+    hasSignaled = true
     kernel.trace.record(
       .fenceSignal, context, seqno, UInt64(failure), on: row)
     guard !callbacks.isEmpty else { return true }
@@ -235,8 +258,9 @@ public class Fence {
 
   /// The decision and the signal are one step under the lock, so a signal can't slip between.
   final func enableSignalingLocked() {
-    guard !isSignaledFlag && !isSignalingEnabled else { return }
-    isSignalingEnabled = true
+    guard !hasSignaled && !wasEnabled else { return }
+    note()
+    wasEnabled = true
     if !askToEnable() { _ = finish(kernel.now) }
   }
 

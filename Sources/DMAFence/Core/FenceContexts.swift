@@ -14,12 +14,14 @@ public final class FenceContexts {
 
   /// The first of `count` consecutive new contexts.
   public func allocate(_ count: Int = 1) -> UInt64 {
+    kernel.touch(.ids)
     defer { next += UInt64(count) }
     return next
   }
 
   /// The machine's one fence that is signalled from the start (`dma_fence_get_stub`).
   public var stub: Fence {
+    kernel.touch(.ids, writing: sharedStub == nil)
     if let sharedStub { return sharedStub }
     let made = Fence.stub(kernel)
     sharedStub = made

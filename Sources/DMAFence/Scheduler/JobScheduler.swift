@@ -27,13 +27,44 @@ public final class JobScheduler {
   /// Entities with jobs, by priority.
   var queues: [RunQueue]
   /// Jobs on the hardware, oldest first.
-  public internal(set) var pending: [SchedulerJob] = []
-  public internal(set) var creditsInUse = 0
+  public internal(set) var pending: [SchedulerJob] {
+    get {
+      note()
+      return onHardware
+    }
+    _modify {
+      note()
+      yield &onHardware
+    }
+  }
+  private var onHardware: [SchedulerJob] = []
+  public internal(set) var creditsInUse: Int {
+    get {
+      note()
+      return credits
+    }
+    set {
+      note()
+      credits = newValue
+    }
+  }
+  private var credits = 0
   /// Jobs queued or running: where a new entity goes.
-  public internal(set) var score = 0
+  public internal(set) var score: Int {
+    get {
+      note()
+      return load
+    }
+    set {
+      note()
+      load = newValue
+    }
+  }
+  private var load = 0
   public private(set) var isReady = true
   var isPaused = false
   private var tickets: UInt64 = 0
+  private let shared: SharedObject
   /// Woken when a job leaves a queue.
   let jobScheduled: WaitQueue
   private let queue: WorkQueue
@@ -51,6 +82,7 @@ public final class JobScheduler {
   ) {
     invariant(creditLimit > 0, "a scheduler without credits")
     self.kernel = kernel
+    shared = kernel.takeSharedObject()
     self.name = name
     self.backend = backend
     self.policy = policy
@@ -66,6 +98,11 @@ public final class JobScheduler {
     timeoutWork = Work("timedout_job") { [unowned self] in await askAboutOldest() }
   }
 
+  /// Notes an access to the scheduler's queues and counts, which are one object where equivalent
+  /// orders are left out: whatever two steps do here, their order counts.
+  @inline(__always)
+  func note() { kernel.touch(shared) }
+
   func takeTicket() -> (time: UInt64, order: UInt64) {
     tickets += 1
     return (kernel.now, tickets)
@@ -73,15 +110,20 @@ public final class JobScheduler {
 
   // MARK: run queues
 
-  func add(_ entity: SchedulerEntity) { queues[entity.priority.rawValue].add(entity) }
+  func add(_ entity: SchedulerEntity) {
+    note()
+    queues[entity.priority.rawValue].add(entity)
+  }
 
   func remove(_ entity: SchedulerEntity) {
+    note()
     // Its priority may have changed since it was added.
     for index in queues.indices { queues[index].remove(entity) }
   }
 
   /// Looks for work soon (`drm_sched_wakeup`).
   func wake() {
+    note()
     if !isPaused { queue.queue(runWork) }
   }
 
@@ -108,6 +150,7 @@ public final class JobScheduler {
   // MARK: the works
 
   private func runNext() async {
+    note()
     guard !isPaused, let entity = selectEntity() else { return }
     guard let job = entity.popJob() else {
       entity.idle.complete()
@@ -176,6 +219,7 @@ public final class JobScheduler {
   }
 
   private func freeNext() {
+    note()
     guard !isPaused else { return }
     if let job = pending.first, job.finished?.isSignaled == true {
       pending.removeFirst()
@@ -242,12 +286,14 @@ public final class JobScheduler {
   // MARK: pausing and the end
 
   func pauseWorks() async {
+    note()
     isPaused = true
     await queue.cancel(runWork)
     await queue.cancel(freeWork)
   }
 
   func resumeWorks() {
+    note()
     isPaused = false
     queue.queue(runWork)
     queue.queue(freeWork)
@@ -271,6 +317,7 @@ public final class JobScheduler {
       release(job)
     }
     pending = []
+    note()
     for queue in queues {
       for entity in queue.entities { cancelJobs(of: entity) }
     }
@@ -280,6 +327,7 @@ public final class JobScheduler {
   }
 
   private func cancelJobs(of entity: SchedulerEntity) {
+    entity.note()
     entity.isStopped = true
     let jobs = entity.jobs
     entity.jobs = []

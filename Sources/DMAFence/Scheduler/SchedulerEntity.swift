@@ -41,21 +41,38 @@ public final class SchedulerEntity {
   }
 
   /// The error of the last job that reached the hardware (`drm_sched_entity_error`).
-  public var error: KernelError? { lastScheduled?.error }
-  public var queuedCount: Int { jobs.count }
+  public var error: KernelError? {
+    note(writing: false)
+    return lastScheduled?.error
+  }
+  public var queuedCount: Int {
+    note(writing: false)
+    return jobs.count
+  }
+
+  /// Notes an access to the queue and to what its first job waits for.
+  @inline(__always)
+  func note(writing: Bool = true) {
+    contexts.kernel.touch(.timeline(context), writing: writing)
+  }
 
   /// Gives it other schedulers (`drm_sched_entity_modify_sched`); used for the next job that finds
   /// the entity idle.
   public func modify(_ schedulers: [JobScheduler]) {
     invariant(!schedulers.isEmpty, "an entity without schedulers")
+    note()
     choices = schedulers
   }
 
   /// Takes effect when the entity next enters a run queue (`drm_sched_entity_set_priority`).
-  public func setPriority(_ priority: SchedulerPriority) { self.priority = priority }
+  public func setPriority(_ priority: SchedulerPriority) {
+    note()
+    self.priority = priority
+  }
 
   /// Moves to the least loaded scheduler, if nothing is queued or on the hardware.
   func selectScheduler() {
+    note()
     guard jobs.isEmpty, lastScheduled?.isSignaled ?? true else { return }
     let best = choices.filter(\.isReady).min { $0.score < $1.score }
     guard let best, best !== scheduler else { return }
@@ -64,6 +81,7 @@ public final class SchedulerEntity {
   }
 
   func push(_ job: SchedulerJob) {
+    note()
     guard !isStopped, let scheduler = job.scheduler else {
       // A killed entity's job never runs; its fences must end all the same.
       job.dependencies = []
@@ -83,10 +101,14 @@ public final class SchedulerEntity {
   }
 
   /// Whether its first job could run: there is one, and it waits for nothing.
-  var isReady: Bool { !jobs.isEmpty && dependency == nil }
+  var isReady: Bool {
+    note(writing: false)
+    return !jobs.isEmpty && dependency == nil
+  }
 
   /// Takes the first job if it waits for nothing more; otherwise arranges to be woken.
   func popJob() -> SchedulerJob? {
+    note()
     guard let job = jobs.first else { return nil }
     while let fence = nextDependency(of: job) {
       if waitFor(fence) { return nil }
@@ -118,6 +140,7 @@ public final class SchedulerEntity {
     // here.
     let callback = fence.addCallback { [weak self] _ in
       guard let self else { return }
+      note()
       dependency = nil
       scheduler?.wake()
     }
@@ -138,9 +161,11 @@ public final class SchedulerEntity {
   /// dependencies and its predecessor (`drm_sched_entity_fini`).
   public func kill() async {
     guard let scheduler else { return }
+    note()
     isStopped = true
     scheduler.remove(self)
     await idle.wait()
+    note()
     if let dependency {
       dependency.fence.removeCallback(dependency.callback)
       self.dependency = nil

@@ -19,8 +19,12 @@ public final class BoundedFences {
   private let operations = Operations()
   /// Slot 0 is handle 1.
   private var open: [(fence: Fence, timer: TimerHandle)?] = []
+  private let shared: SharedObject
 
-  public init(_ contexts: FenceContexts) { self.contexts = contexts }
+  public init(_ contexts: FenceContexts) {
+    self.contexts = contexts
+    shared = contexts.kernel.takeSharedObject()
+  }
 
   /// Attaches a new fence to a buffer and gives its handle (`DRM_IOCTL_VGEM_FENCE_ATTACH`). Throws
   /// `EBUSY` while a fence is open that it would conflict with.
@@ -42,6 +46,7 @@ public final class BoundedFences {
         fence.signal()
       }
     }
+    contexts.kernel.touch(shared)
     let index = open.firstIndex { $0 == nil } ?? open.count
     if index == open.count { open.append((fence, timer)) } else { open[index] = (fence, timer) }
     return UInt32(index + 1)
@@ -51,6 +56,7 @@ public final class BoundedFences {
   /// such handle, `EINVAL` for flags, `ETIMEDOUT` when it had ended by itself.
   public func signal(_ handle: UInt32, flags: UInt32 = 0) throws(KernelError) {
     guard flags == 0 else { throw .EINVAL }
+    contexts.kernel.touch(shared)
     let index = Int(handle) - 1
     guard open.indices.contains(index), let (fence, timer) = open[index] else { throw .ENOENT }
     open[index] = nil

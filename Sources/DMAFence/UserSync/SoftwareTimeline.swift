@@ -10,7 +10,10 @@ public final class SoftwareTimeline {
   public let name: String
   public let context: UInt64
   /// How far it has counted.
-  public private(set) var value: UInt32 = 0
+  public var value: UInt32 {
+    kernel.touch(.timeline(context), writing: false)
+    return operations.value
+  }
   /// Open points in rising order from the value on; equal numbers share one fence.
   private var points: [Point] = []
   private let operations: Operations
@@ -24,16 +27,21 @@ public final class SoftwareTimeline {
   /// The fences' side: outlives the timeline as long as a fence needs its name.
   private final class Operations: FenceOperations {
     let driverName = "sw_sync"
+    private unowned let kernel: Kernel
     let timelineName: String
     var value: UInt32 = 0
     var isClosed = false
     /// The nearest deadline that somebody gave.
     var deadline: UInt64?
 
-    init(_ name: String) { timelineName = name }
+    init(_ kernel: Kernel, _ name: String) {
+      self.kernel = kernel
+      timelineName = name
+    }
 
     func isSignaled(_ fence: Fence) -> Bool {
-      isClosed || !Fence.isLater(fence.seqno, than: UInt64(value), is64Bit: false)
+      kernel.touch(.timeline(fence.context), writing: false)
+      return isClosed || !Fence.isLater(fence.seqno, than: UInt64(value), is64Bit: false)
     }
     func setDeadline(_ fence: Fence, _ time: UInt64) { deadline = min(deadline ?? time, time) }
   }
@@ -42,18 +50,23 @@ public final class SoftwareTimeline {
     kernel = contexts.kernel
     self.name = name
     context = contexts.allocate()
-    operations = Operations(name)
+    operations = Operations(kernel, name)
   }
 
   /// The nearest deadline given for any of its fences (`SW_SYNC_GET_DEADLINE`).
   public var deadline: UInt64? { operations.deadline }
   /// Open points that somebody still holds.
-  public var pendingCount: Int { points.count { $0.fence?.isSignaledFlag == false } }
+  public var pendingCount: Int {
+    kernel.touch(.timeline(context), writing: false)
+    return points.count { $0.fence?.isSignaledFlag == false }
+  }
 
   /// The fence of a point (`SW_SYNC_IOC_CREATE_FENCE`): an open one of that number is shared.
   /// Throws `ENOENT` on a closed timeline.
   public func fence(at number: UInt32) throws(KernelError) -> Fence {
+    kernel.touch(.timeline(context))
     guard !isClosed else { throw .ENOENT }
+    let value = operations.value
     dropReleased()
     // Distance from the value orders the numbers, across the wrap.
     let distance = number &- value
@@ -90,7 +103,8 @@ public final class SoftwareTimeline {
   }
 
   private func step(_ count: UInt32) {
-    value &+= count
+    kernel.touch(.timeline(context))
+    let value = operations.value &+ count
     operations.value = value
     // Off the list before any callback runs: a callback may drop fences or count on.
     let reached = points.prefix { Int32(bitPattern: $0.number &- value) <= 0 }
@@ -100,6 +114,7 @@ public final class SoftwareTimeline {
 
   /// Closes the timeline: open fences end with `ENOENT`, signalled ones stay good.
   public func close() {
+    kernel.touch(.timeline(context))
     guard !isClosed else { return }
     isClosed = true
     operations.isClosed = true

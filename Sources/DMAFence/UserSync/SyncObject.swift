@@ -8,7 +8,18 @@ import KernelRuntime
 public final class SyncObject {
   let contexts: FenceContexts
   /// What it holds now; nil when nothing was put in since the last reset.
-  public private(set) var fence: Fence?
+  public private(set) var fence: Fence? {
+    get {
+      contexts.kernel.touch(shared, writing: false)
+      return held
+    }
+    set {
+      contexts.kernel.touch(shared)
+      held = newValue
+    }
+  }
+  private var held: Fence?
+  private let shared: SharedObject
   private var waiters: [SubmitWaiter] = []
 
   /// Somebody who waits for a point to be added.
@@ -26,7 +37,8 @@ public final class SyncObject {
   /// - Parameter isSignaled: begin with a signalled fence (`DRM_SYNCOBJ_CREATE_SIGNALED`).
   public init(_ contexts: FenceContexts, isSignaled: Bool = false) {
     self.contexts = contexts
-    if isSignaled { fence = Fence.stub(contexts.kernel) }
+    shared = contexts.kernel.takeSharedObject()
+    if isSignaled { held = Fence.stub(contexts.kernel) }
   }
 
   /// Puts a fence in the place of the old one; nil resets (`drm_syncobj_replace_fence`).
@@ -103,6 +115,7 @@ public final class SyncObject {
 
   /// Hands `waiter` the fence of its point, now or when it comes.
   func addWaiter(_ waiter: SubmitWaiter) {
+    contexts.kernel.touch(shared)
     if let found = try? fence(at: waiter.point) {
       waiter.arrived(found)
     } else {
@@ -110,7 +123,10 @@ public final class SyncObject {
     }
   }
 
-  func removeWaiter(_ waiter: SubmitWaiter) { waiters.removeAll { $0 === waiter } }
+  func removeWaiter(_ waiter: SubmitWaiter) {
+    contexts.kernel.touch(shared)
+    waiters.removeAll { $0 === waiter }
+  }
 
   private func serveWaiters() {
     guard !waiters.isEmpty else { return }

@@ -13,11 +13,19 @@ public struct SharedObject: Hashable, Sendable {
   /// The set of timers.
   static let timers = SharedObject(space: 2, 1)
   /// The numbers given to new runnables.
-  static let ids = SharedObject(space: 2, 2)
+  package static let ids = SharedObject(space: 2, 2)
   /// The stream of draws.
   static let draws = SharedObject(space: 2, 3)
   /// Steps put off to atomic context.
   static let deferred = SharedObject(space: 2, 4)
+  /// A fence, by its timeline and number.
+  package static func fence(_ context: UInt64, _ seqno: UInt64) -> SharedObject {
+    SharedObject(space: 5, context << 32 ^ seqno)
+  }
+  /// A timeline of fences: its order, its links, which of its fences exist.
+  package static func timeline(_ context: UInt64) -> SharedObject {
+    SharedObject(space: 6, context)
+  }
   static func lock(_ instance: Int) -> SharedObject {
     SharedObject(space: 3, UInt64(truncatingIfNeeded: instance))
   }
@@ -74,7 +82,21 @@ public final class Footprints {
   func clear() { segments.removeAll(keepingCapacity: true) }
 }
 
+extension KernelLifetime {
+  /// As ``Kernel/touch(_:writing:)``, for objects that may outlive their kernel.
+  @inline(__always)
+  package func touch(_ object: @autoclosure () -> SharedObject, writing: Bool = true) {
+    if let footprints { footprints.touch(object(), writing: writing) }
+  }
+}
+
 extension Kernel {
+  /// The number of a new object that steps share; see ``touch(_:writing:)``.
+  package func takeSharedObject() -> SharedObject {
+    touch(.ids)
+    return .lock(lockChecks.takeInstance())
+  }
+
   /// Notes that the running step reads or writes `object`, for strategies that leave out equivalent
   /// orders. Costs nothing under any other.
   @inline(__always)

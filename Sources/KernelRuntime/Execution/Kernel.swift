@@ -84,6 +84,7 @@ public final class Kernel {
     footprints = choices.footprints
     inbox = mode == .realTime ? Inbox() : nil
     timerLedger.footprints = footprints
+    lifetime.footprints = footprints
     self.failures = failures
     self.trace = trace
     actor = KernelActor(executor: executor)
@@ -174,4 +175,6 @@ public final class Kernel {
 /// Outlives its kernel, and tells others so.
 package final class KernelLifetime {
   package internal(set) var isOver = false
+  /// Where the kernel's strategy wants accesses noted.
+  var footprints: Footprints?
 }

@@ -56,7 +56,11 @@ public final class KernelTask: Runnable {
   /// Tasks that wait for its end.
   final var joiners: [KernelTask] = []
   /// A signal was sent that no interruptible sleep has seen (`signal_pending`).
-  public internal(set) var hasSignalPending = false
+  public var hasSignalPending: Bool {
+    kernel.touch(.runnable(id), writing: false)
+    return wasInterrupted
+  }
+  private var wasInterrupted = false
   /// The sleep in progress ends when a signal comes.
   package var sleepsInterruptibly = false
   /// Nesting depth of fence-signalling sections; a section may not sleep on a fence.
@@ -79,12 +83,12 @@ public final class KernelTask: Runnable {
   /// Sends a signal to the task: an interruptible sleep ends, now or when it begins.
   public func interrupt() {
     kernel.touch(.runnable(id))
-    hasSignalPending = true
+    wasInterrupted = true
     if sleepsInterruptibly { kernel.wake(self) }
   }
 
   /// Forgets a signal that came; what the return to user space does.
-  public func clearSignal() { hasSignalPending = false }
+  public func clearSignal() { wasInterrupted = false }
 
   /// Sleeps until the task has ended.
   public func join() async {

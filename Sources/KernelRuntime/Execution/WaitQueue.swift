@@ -14,6 +14,10 @@ public final class WaitQueue {
     instance = kernel.lockChecks.takeInstance()
   }
 
+  /// Notes an access to what the queue's condition is made of, where that is kept beside it.
+  @inline(__always)
+  package func note(writing: Bool = true) { kernel.touch(.lock(instance), writing: writing) }
+
   /// Whether a task sleeps here.
   public var hasWaiters: Bool { !waiters.isEmpty }
 
@@ -84,19 +88,26 @@ public final class WaitQueue {
 /// A one-way latch that tasks can wait for (`struct completion`).
 public final class Completion {
   private let queue: WaitQueue
-  public private(set) var isDone = false
+  private var wasCompleted = false
+  public var isDone: Bool {
+    queue.note(writing: false)
+    return wasCompleted
+  }
 
   public init(_ kernel: Kernel, _ name: String) { queue = WaitQueue(kernel, name) }
 
   /// Ends every wait, now and later.
   public func complete() {
-    isDone = true
+    wasCompleted = true
     queue.wakeAll()
   }
 
   /// Sleeps until ``complete()``.
-  public func wait() async { await queue.wait { isDone } }
+  public func wait() async { await queue.wait { wasCompleted } }
 
   /// Makes the latch usable again.
-  public func reset() { isDone = false }
+  public func reset() {
+    queue.note()
+    wasCompleted = false
+  }
 }

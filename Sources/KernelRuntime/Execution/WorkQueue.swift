@@ -38,6 +38,7 @@ public final class WorkQueue {
   /// Queues `work`; false when it was queued already or is disabled (`queue_work`).
   @discardableResult
   public func queue(_ work: Work) -> Bool {
+    changed.note()
     guard !work.isPending && work.disableCount == 0 else { return false }
     work.isPending = true
     pending.append(work)
@@ -49,10 +50,12 @@ public final class WorkQueue {
   }
 
   private func drain() async {
+    changed.note()
     while let work = pending.popFirst() {
       work.isPending = false
       work.isRunning = true
       await work.body()
+      changed.note()
       work.isRunning = false
       changed.wakeAll()
     }
@@ -74,6 +77,7 @@ public final class WorkQueue {
   /// was queued.
   @discardableResult
   public func cancel(_ work: Work) async -> Bool {
+    changed.note()
     let was = work.isPending
     if was {
       pending.removeAll { $0 === work }
@@ -85,10 +89,14 @@ public final class WorkQueue {
 
   /// As ``cancel(_:)``, and refuses the work until ``enable(_:)`` (`disable_work_sync`).
   public func disable(_ work: Work) async {
+    changed.note()
     work.disableCount += 1
     await cancel(work)
   }
 
   /// Ends one ``disable(_:)``.
-  public func enable(_ work: Work) { work.disableCount -= 1 }
+  public func enable(_ work: Work) {
+    changed.note()
+    work.disableCount -= 1
+  }
 }
