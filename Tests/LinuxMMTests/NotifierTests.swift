@@ -34,6 +34,21 @@ private final class Whole: AddressSpaceNotifier {
   func release(_ space: AddressSpace) async { log.append("release") }
 }
 
+/// One that decides without sleeping whether a change may happen.
+private final class Decider: AddressSpaceNotifier {
+  let allows: Bool
+  var log: [String] = []
+  init(allows: Bool) { self.allows = allows }
+  func invalidateRangeStart(_ space: AddressSpace, _ event: NotifierEvent) async {
+    log.append("start")
+  }
+  func tryInvalidateRangeStart(_ space: AddressSpace, _ event: NotifierEvent) -> Bool {
+    log.append("try")
+    return allows
+  }
+  func invalidateRangeEnd(_ space: AddressSpace, _ event: NotifierEvent) { log.append("end") }
+}
+
 @Suite struct NotifierTests {
   @Test func eachChange_tellsTheMirrorsOfItsRange_withItsKind() throws {
     let machine = try TestMachine()
@@ -191,6 +206,33 @@ private final class Whole: AddressSpaceNotifier {
       #expect(machine.space.notifiers.running == 0)
       #expect(!machine.space.notifiers.isInvalidating)
       mirror.answer = true
+      await notifier.remove()
+    }
+  }
+
+  @Test func R60_refusal_endsOnlyWhatWasStarted() throws {
+    let machine = try TestMachine()
+    try machine.run {
+      let range = try await machine.map(pages: 1)
+      let space = machine.space
+      let mirror = Mirror()
+      let first = Decider(allows: true)
+      let second = Decider(allows: false)
+      let notifier = try space.insertNotifier(range, mirror)
+      space.register(first)
+      space.register(second)
+      let event = NotifierEvent(.clear, range, isBlockable: false)
+      await expectThrows(KernelError.EAGAIN) { try await space.notifiers.start(space, event) }
+      #expect(first.log == ["try", "end"])
+      #expect(second.log == ["try"])
+      // A mirror of a range refuses before any of these is asked.
+      mirror.answer = false
+      await expectThrows(KernelError.EAGAIN) { try await space.notifiers.start(space, event) }
+      #expect(first.log.count == 2 && second.log.count == 1)
+      #expect(space.notifiers.running == 0 && !space.notifiers.isInvalidating)
+      mirror.answer = true
+      try await space.discard(range)
+      #expect(second.log == ["try", "start", "end"])
       await notifier.remove()
     }
   }

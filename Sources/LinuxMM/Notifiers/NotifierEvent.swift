@@ -53,6 +53,9 @@ public protocol IntervalNotifierOperations: AnyObject {
 public protocol AddressSpaceNotifier: AnyObject {
   /// The range is about to change; the device must not use it when this returns.
   func invalidateRangeStart(_ space: AddressSpace, _ event: NotifierEvent) async
+  /// As ``invalidateRangeStart(_:_:)`` for an event that may not block. False when the mirror would
+  /// have to sleep: the change doesn't happen then, and no end follows (R61).
+  func tryInvalidateRangeStart(_ space: AddressSpace, _ event: NotifierEvent) -> Bool
   /// The change is done.
   func invalidateRangeEnd(_ space: AddressSpace, _ event: NotifierEvent)
   /// The process ends: stop every secondary access before its pages are freed (R68).
@@ -60,6 +63,9 @@ public protocol AddressSpaceNotifier: AnyObject {
 }
 
 extension AddressSpaceNotifier {
+  public func tryInvalidateRangeStart(_ space: AddressSpace, _ event: NotifierEvent) -> Bool {
+    false
+  }
   public func invalidateRangeEnd(_ space: AddressSpace, _ event: NotifierEvent) {}
   public func release(_ space: AddressSpace) async {}
 }

@@ -111,21 +111,36 @@ final class NotifierSubscriptions {
         }
         if stopped { continue }
         invariant(!event.isBlockable, "a mirror refused an event that may block (R61)")
-        end(space, event)
+        close(event)
         throw .EAGAIN
       }
     }
+    var told = 0
     for notifier in wholeSpace {
-      await kernel.within(.notifier) { () async in
-        await notifier.invalidateRangeStart(space, event)
+      if event.isBlockable {
+        await kernel.within(.notifier) { () async in
+          await notifier.invalidateRangeStart(space, event)
+        }
+      } else if !notifier.tryInvalidateRangeStart(space, event) {
+        close(event)
+        // Whoever was told of the begin is told of the end, and nobody else (R60).
+        for notifier in wholeSpace.prefix(told) { notifier.invalidateRangeEnd(space, event) }
+        throw .EAGAIN
       }
+      told += 1
     }
   }
 
   /// The change is done (`mmu_notifier_invalidate_range_end`).
   func end(_ space: AddressSpace, _ event: NotifierEvent) {
-    invariant(running > 0, "the end of an invalidation that never began (R60)")
+    close(event)
     for notifier in wholeSpace { notifier.invalidateRangeEnd(space, event) }
+  }
+
+  /// One invalidation fewer runs; after the last one the deferred notifiers join and leave
+  /// (`mn_itree_inv_end`).
+  private func close(_ event: NotifierEvent) {
+    invariant(running > 0, "the end of an invalidation that never began (R60)")
     kernel.trace.record(
       .invalidateEnd, event.range.start.rawValue, event.range.end.rawValue, event.traceNumber)
     running -= 1
