@@ -25,6 +25,7 @@ import Testing
     ("vgem", "IGT, tests/vgem_basic.c", 4),
     ("vgem_slow", "IGT, tests/vgem_slow.c", 1),
     ("drm_sched", "Linux, drivers/gpu/drm/scheduler/tests", 15),
+    ("uffd-unit-tests", "Linux, tools/testing/selftests/mm/uffd-unit-tests.c", 12),
     ("mremap_test", "Linux, tools/testing/selftests/mm/mremap_test.c", 22),
     ("mremap_dontunmap", "Linux, tools/testing/selftests/mm/mremap_dontunmap.c", 5),
     ("hmm-tests", "Linux, tools/testing/selftests/mm/hmm-tests.c", 17),
@@ -39,6 +40,8 @@ import Testing
     ("vgem", "dmabuf-export", "a GEM object as a dma-buf file; fences of buffers are covered"),
     ("vgem", "dmabuf-mmap", "a dma-buf mapped into a process; fences of buffers are covered"),
     ("vgem", "unload", "unloading a kernel module"),
+    ("uffd-unit-tests", "minor-wp", "write protection of shared memory is refused here"),
+    ("uffd-unit-tests", "minor-collapse", "shared memory has no huge pages here"),
   ]
 
   struct Row: Hashable {

@@ -17,8 +17,10 @@ extension AddressSpace {
   func fault(_ address: VirtualAddress, write: Bool) async throws(AccessError) -> Bool {
     let began = kernel.now
     await mmapLock.lockShared()
+    stopped = nil
     let step = await faultLocked(address, write: write)
     mmapLock.unlockShared()
+    if stopped != nil, await waitForHandler() { return true }
     switch step {
     case .done:
       kernel.trace.span(.cpuFault, since: began, address.rawValue, write ? 1 : 0)
@@ -74,7 +76,7 @@ extension AddressSpace {
     case .exclusiveRead, .exclusiveWrite:
       return await faultExclusive(vma, address, slot, entry)
     case .marker:
-      invariantFailed("a fault on \(entry), which nothing installs")
+      return await faultMarker(vma, address, slot, entry, write: write)
     }
   }
 
@@ -84,7 +86,9 @@ extension AddressSpace {
     _ vma: VMA, _ address: VirtualAddress, _ slot: Int, write: Bool
   ) async -> FaultStep {
     if isUnstable { return .failed(.sigbus(address, .EFAULT)) }
-    if vma.flags.contains(.userfaultMissing) { return .failed(.sigbus(address, .EFAULT)) }
+    if vma.flags.contains(.userfaultMissing) {
+      return stopAtUserfault(vma, address, .missing, write: write)
+    }
     tally.minorFaults += 1
     if !write {
       manager.tables.entries[slot] = .zeroPage
@@ -147,6 +151,9 @@ extension AddressSpace {
     tally.minorFaults += 1
     // Another task's fault may have been first.
     if entry.has(Bit.write) { return .done }
+    if entry.has(Bit.userfaultWP) && vma.flags.contains(.userfaultWriteProtect) {
+      return stopAtUserfault(vma, address, .writeProtect, write: true)
+    }
     if entry.isZeroPage {
       return await installNewPage(vma, address, slot, expected: entry) { pfn in
         manager.clear(pfn)

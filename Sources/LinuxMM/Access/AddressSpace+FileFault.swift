@@ -14,8 +14,12 @@ extension AddressSpace {
   func faultFile(
     _ vma: VMA, _ address: VirtualAddress, _ slot: Int, write: Bool
   ) async -> FaultStep {
-    guard let file = vma.file, !vma.flags.contains(.userfaultMissing) else {
-      return .failed(.sigbus(address, .EFAULT))
+    guard let file = vma.file else { return .failed(.sigbus(address, .EFAULT)) }
+    if !vma.flags.isDisjoint(with: [.userfaultMissing, .userfaultMinor]) {
+      let kind: Userfault.Mode = file.cache[vma.index(of: address)] == nil ? .missing : .minor
+      if vma.flags.contains(VMA.Flags(kind)) {
+        return stopAtUserfault(vma, address, kind, write: write)
+      }
     }
     let isCopy = write && !vma.flags.contains(.shared)
     if isUnstable && !vma.flags.contains(.shared) { return .failed(.sigbus(address, .EFAULT)) }
@@ -44,7 +48,7 @@ extension AddressSpace {
   }
 
   /// Maps a page of the cache, unless somebody else was first (`set_pte_range`).
-  private func mapCachedPage(
+  func mapCachedPage(
     _ vma: VMA, _ file: MappedFile, _ page: PFN, _ slot: Int, write: Bool
   ) {
     typealias Bit = PageTableEntry.Bit

@@ -43,6 +43,7 @@ extension AddressSpace {
       case .fault(let asked):
         unshare = asked
       }
+      stopped = nil
       switch await faultForHolder(vma, address, flags, unshare: unshare) {
       case .done:
         break
@@ -52,6 +53,10 @@ extension AddressSpace {
         let failure = await pause(afterFruitless: fruitless, address)
         if mayDropLock { await mmapLock.lockShared() }
         if let failure { return (pfns, UserPageFailure(.EBUSY, failure)) }
+      case .failed where mayDropLock && stopped != nil:
+        mmapLock.unlockShared()
+        _ = await waitForHandler()
+        await mmapLock.lockShared()
       case .failed(let error):
         tally.failedFaults += 1
         return (pfns, UserPageFailure(error, flags))

@@ -6,7 +6,8 @@ extension MappedFile {
   /// The page at `index`, locked, with a reference for the caller; read from the disk when it is
   /// not there (`filemap_fault`, `shmem_fault`).
   ///
-  /// `EINVAL` beyond the end, `ENOMEM` without a page, `EIO` when the disk fails.
+  /// `EINVAL` beyond the end, `ENOMEM` without a page, `EIO` when the disk fails,
+  /// `EHWPOISON` when the memory of the page is broken and the disk has no copy.
   ///
   /// A new page is charged to the group of `space`.
   func fetch(_ index: UInt64, for space: AddressSpace? = nil) async throws(KernelError) -> PFN {
@@ -15,9 +16,11 @@ extension MappedFile {
         manager.get(pfn)
         await manager.lock(pfn)
         // While we slept the page may have left the cache, and the end may have come closer.
-        if holds(pfn, index) && index < pageCount { return pfn }
+        let isHeld = holds(pfn, index) && index < pageCount
+        if isHeld && !manager.isPoisoned(pfn) { return pfn }
         manager.unlock(pfn)
         manager.put(pfn)
+        if isHeld { throw .EHWPOISON }
         continue
       }
       let pfn = try await manager.allocatePage(for: space)
@@ -117,8 +120,8 @@ extension MappedFile {
 
   /// Writes bytes through the cache, moving the end when they go beyond (`generic_perform_write`).
   ///
-  /// `EACCES` for a file opened for reading, `EOVERFLOW` beyond the longest file; `ENOMEM`, `EIO` as
-  /// for a fault, with the pages before the failing one written.
+  /// `EACCES` for a file opened for reading, `EOVERFLOW` beyond the longest file; `ENOMEM`, `EIO`
+  /// as for a fault, with the pages before the failing one written.
   public func write(_ offset: UInt64, _ bytes: [UInt8]) async throws(KernelError) {
     guard !isReadOnly else { throw .EACCES }
     let (end, overflow) = offset.addingReportingOverflow(UInt64(bytes.count))

@@ -60,8 +60,10 @@ extension AddressSpace {
   public func unmap(_ range: VirtualRange) async throws(KernelError) {
     guard !range.isEmpty, range.isPageAligned else { throw .EINVAL }
     await mmapLock.lock()
+    let watched = watchedParts(of: range, .eventUnmap)
     await unmapLocked(range)
     mmapLock.unlock()
+    for (watch, part) in watched { await watch.post(.unmap(part)) }
   }
 
   /// Ends the mappings of a range that may have none.
@@ -83,6 +85,7 @@ extension AddressSpace {
   /// `EINVAL` as for ``unmap(_:)``, `ENOMEM` when part of the range isn't mapped.
   public func discard(_ range: VirtualRange) async throws(KernelError) {
     guard !range.isEmpty, range.isPageAligned else { throw .EINVAL }
+    await announceRemoval(range)
     await mmapLock.lockShared()
     guard covers(range) else {
       mmapLock.unlockShared()

@@ -89,6 +89,7 @@ extension AddressSpace {
         region.join(low)
       }
       low.range = VirtualRange(low.start, high.end)
+      if high.isNew { low.isNew = true }
       mappings.remove(at: place)
     }
   }

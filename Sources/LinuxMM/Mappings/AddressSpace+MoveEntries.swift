@@ -44,7 +44,7 @@ private struct EntryMover {
     VirtualAddress(address.rawValue &+ distance)
   }
 
-  /// The huge entries that can move whole, for which the tables are there now; the others are split.
+  /// The huge entries that can move whole, for which the tables are there now; others are split.
   func prepareHuge(_ source: VirtualRange) throws(KernelError) -> [VirtualAddress] {
     var bases: [VirtualAddress] = []
     space.forEachHugeSlot(in: source) { _, base in bases.append(base) }
@@ -75,7 +75,10 @@ private struct EntryMover {
         let entry = entries[from]
         if entry.isPresent { flushed += 1 }
         entries[from] = .none
-        entries[to] = entry.without(Bit.userfaultWP).with(Bit.softDirty)
+        // Where nobody watches, an empty place that was protected is just empty.
+        if entry != .protectMarker {
+          entries[to] = entry.without(Bit.userfaultWP).with(Bit.softDirty)
+        }
       }
       address += UInt64(PageSize.bytes)
     }

@@ -35,7 +35,27 @@ extension AddressSpace {
       else { throw .EINVAL }
     }
     await mmapLock.lock()
-    defer { mmapLock.unlock() }
+    let watch = find(address)?.userfault
+    let place: VirtualAddress
+    do throws(KernelError) {
+      place = try await remapLocked(address, old, new, flags, to: target)
+    } catch {
+      mmapLock.unlock()
+      throw error
+    }
+    mmapLock.unlock()
+    if place != address {
+      await announceMove(watch, from: VirtualRange(start: address, bytes: old), to: place)
+    }
+    return place
+  }
+
+  /// LOCKING: `mmapLock` held for writing.
+  private func remapLocked(
+    _ address: VirtualAddress, _ old: UInt64, _ new: UInt64, _ flags: RemapFlags,
+    to target: VirtualAddress?
+  ) async throws(KernelError) -> VirtualAddress {
+    let moves = !flags.isDisjoint(with: [.fixed, .dontUnmap])
     guard let vma = find(address) else { throw .EFAULT }
     if old >= new && !moves {
       if old > new { await unmapLocked(VirtualRange(address + new, address + old)) }
@@ -101,7 +121,10 @@ extension AddressSpace {
     let isFresh = old.isAnonymous && old.anonymous == nil
     let copy = old.duplicate(
       in: self, range, pageOffset: isFresh ? place.page : old.index(of: address))
-    copy.flags = old.flags.inherited
+    if old.userfault?.features.contains(.eventRemap) != true {
+      copy.userfault = nil
+      copy.flags.subtract(.userfault)
+    }
     insert(copy)
     do throws(KernelError) {
       try await moveEntries(source, to: place)

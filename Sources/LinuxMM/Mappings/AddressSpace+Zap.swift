@@ -142,7 +142,7 @@ extension AddressSpace {
       if entry.isNone { return entry }
       var changed = entry.without(Bit.write | Bit.noAccess)
       if protection.isDisjoint(with: [.read, .write]) { changed = changed.with(Bit.noAccess) }
-      if protection.contains(.write), mayWriteAtOnce(vma, entry) {
+      if protection.contains(.write), !entry.has(Bit.userfaultWP), mayWriteAtOnce(vma, entry) {
         changed = changed.with(Bit.write)
       }
       return changed

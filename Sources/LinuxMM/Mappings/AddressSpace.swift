@@ -22,6 +22,10 @@ public final class AddressSpace {
   public internal(set) var isExiting = false
   /// The memory was reaped under an out-of-memory kill: nothing may be filled in (`MMF_UNSTABLE`).
   public internal(set) var isUnstable = false
+  /// The descriptors that a child got by `fork`, until the parents' handlers know of them.
+  var inheritedWatches: [(parent: Userfault, child: Userfault)] = []
+  /// What the last fault stopped at, for a caller that can wait for its handler.
+  var stopped: (watch: Userfault, stop: Userfault.Stop)?
   // SOURCE: include/uapi/linux/resource.h, MLOCK_LIMIT of 6.12.
   /// Bytes that the process may lock in memory (`RLIMIT_MEMLOCK`).
   public var lockLimit: UInt64 = 8 << 20

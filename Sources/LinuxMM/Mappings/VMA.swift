@@ -38,11 +38,17 @@ public final class VMA {
     public static let lockedOnFault = Flags(rawValue: 1 << 9)
     /// A userfaultfd watches writes to protected pages (`VM_UFFD_WP`).
     public static let userfaultWriteProtect = Flags(rawValue: 1 << 10)
+    /// A userfaultfd watches pages of shared memory that aren't mapped yet (`VM_UFFD_MINOR`).
+    public static let userfaultMinor = Flags(rawValue: 1 << 11)
   }
 
   public internal(set) var range: VirtualRange
   public internal(set) var protection: Protection
   public internal(set) var flags: Flags
+  /// Who serves faults here; nil for nobody (`vm_userfaultfd_ctx`).
+  var userfault: Userfault?
+  /// Made since written pages were last forgotten (`VM_SOFTDIRTY`): all of it counts as written.
+  var isNew = true
   /// `PR_SET_VMA_ANON_NAME`; mappings of different names don't merge.
   public let name: String
   /// The page index of the first address in its file or anonymous region (`vm_pgoff`).
@@ -90,6 +96,8 @@ public final class VMA {
       copy.anonymous = anonymous
       anonymous?.join(copy)
     }
+    copy.isNew = isNew
+    if space === self.space { copy.userfault = userfault }
     copy.file = file
     file?.join(copy)
     return copy
@@ -119,6 +127,7 @@ public final class VMA {
   /// Whether `next` continues this mapping in all but protection.
   func isLike(_ next: VMA) -> Bool {
     flags == next.flags && name == next.name && file === next.file
+      && userfault === next.userfault
       && next.pageOffset == pageOffset + range.bytes >> 12
   }
 }

@@ -253,7 +253,8 @@ private struct HoleFiller {
     }
     let slot = table << PageTablePool.tableShift | PageTableLevel.leafIndex(address)
     let old = entries[slot]
-    guard !space.isUnstable, old.isNone || old.isZeroPage,
+    guard !space.isUnstable,
+      old.isNone || (old.isZeroPage && !old.has(PageTableEntry.Bit.userfaultWP)),
       !vma.flags.contains(.userfaultMissing)
     else {
       let isFilled = !old.isNone && !old.isZeroPage

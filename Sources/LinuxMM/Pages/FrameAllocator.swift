@@ -116,6 +116,27 @@ final class FrameAllocator {
       flags: .hwPoison, references: 1, mappings: 0, extra: 0, anonymous: .none, links: 0)
   }
 
+  /// Takes one free page out of the list, as good as never free; false when it is in use.
+  func remove(_ pfn: Int) -> Bool {
+    guard pfn < limit else { return false }
+    if pfn >= untouched {
+      let skipped = untouched..<pfn
+      untouched = pfn + 1
+      for page in skipped { give(page) }
+      return true
+    }
+    guard pages[pfn].flags == .free else { return false }
+    let runs = runs().flatMap { run in
+      run.contains(pfn) ? [run.lowerBound..<pfn, pfn + 1..<run.upperBound] : [run]
+    }
+    for run in self.runs() {
+      pages[run.lowerBound].extra = 0
+      pages[run.lowerBound].links = 0
+    }
+    thread(runs.filter { !$0.isEmpty }, less: 1)
+    return true
+  }
+
   private func push(_ pfn: Int) {
     if runCount > 0 {
       pages[runStart].extra = UInt32(runCount)

@@ -4,12 +4,12 @@ import KernelRuntime
 extension AddressSpace {
   /// A child process with a copy of this one's memory (`dup_mmap`).
   ///
-  /// Pages of private mappings, in RAM or on a device, are shared until one side writes (R44); pages
-  /// that are pinned for a device are copied at once, so that the device keeps the parent's.
+  /// Pages of private mappings, in RAM or on a device, are shared until one side writes (R44);
+  /// pages that are pinned for a device are copied at once, so that the device keeps the parent's.
   ///
   /// `ESRCH` once the process has exited. `EBUSY` when a device is just taking a page for itself
-  /// alone; pages that one has already go back to the CPU first. `ENOMEM` when a page or a page table can't be had: there
-  /// is no child then, and the parent sees its bytes as before.
+  /// alone; pages that one has already go back to the CPU first. `ENOMEM` when a page or a
+  /// page table can't be had: there is no child then, and the parent sees its bytes as before.
   public func fork(_ name: String) async throws(KernelError) -> AddressSpace {
     guard !isExiting else { throw .ESRCH }
     let child = try manager.createAddressSpace(name)
@@ -28,6 +28,10 @@ extension AddressSpace {
     }
     child.mmapLock.unlock()
     mmapLock.unlock()
+    for watch in child.inheritedWatches {
+      if failure == nil { await watch.parent.post(.fork(watch.child)) }
+    }
+    child.inheritedWatches = []
     guard let failure else { return child }
     await child.exit()
     throw failure
@@ -36,12 +40,14 @@ extension AddressSpace {
   /// Puts a copy of another process's mapping at the end of the list (`vm_area_dup`,
   /// `anon_vma_fork`).
   ///
-  /// It joins the same region and file, so that the reverse map finds the pages that both will share.
+  /// It joins the same region and file, so that the reverse map finds the pages that both
+  /// will share.
   private func adopt(_ vma: VMA) -> VMA {
     let copy = vma.duplicate(
       in: self, vma.range, pageOffset: vma.pageOffset,
       withPages: !vma.flags.contains(.wipeOnFork))
     copy.flags = vma.flags.inherited
+    inheritUserfault(copy, from: vma)
     mappings.append(copy)
     return copy
   }
@@ -125,7 +131,7 @@ extension VMA {
   /// Whether a fault would not fill the child's entries in the same way (`vma_needs_copy`).
   var needsCopyOfEntries: Bool {
     if flags.contains(.wipeOnFork) { return false }
-    return anonymous != nil || isSpecial
+    return anonymous != nil || isSpecial || flags.contains(.userfaultWriteProtect)
   }
 }
 
@@ -133,6 +139,6 @@ extension VMA.Flags {
   /// What a child's mapping keeps: nobody watches it, and nothing is locked in memory
   /// (`dup_userfaultfd`, `VM_LOCKED_MASK`).
   var inherited: VMA.Flags {
-    subtracting([.userfaultMissing, .userfaultWriteProtect, .locked, .lockedOnFault])
+    subtracting(.userfault).subtracting([.locked, .lockedOnFault])
   }
 }

@@ -10,6 +10,8 @@ struct EntryCopier {
   private let vma: VMA
   let child: AddressSpace
   private let isCopyOnWrite: Bool
+  /// The mark of a watched write, unless the child's writes are watched too.
+  private let unwatched: UInt64
 
   enum Outcome {
     /// `protected`: the parent lost the right to write.
@@ -26,6 +28,8 @@ struct EntryCopier {
     self.vma = vma
     self.child = child
     isCopyOnWrite = vma.isCopyOnWrite
+    let isWatched = child.find(vma.start)?.flags.contains(.userfaultWriteProtect) ?? false
+    unwatched = isWatched ? 0 : Bit.userfaultWP
   }
 
   /// Gives the child what the parent's entry says.
@@ -49,11 +53,13 @@ struct EntryCopier {
       manager.duplicateSwap(entry)
       child.tally.swapEntries += 1
       source[slot] = shared
-      target[slot] = shared.without(Bit.userfaultWP)
+      target[slot] = shared.without(unwatched)
       return .copied(protected: false)
     case .exclusiveRead, .exclusiveWrite:
       guard vma.space.restoreExclusive(vma, source, slot) else { return .isBusy }
       return duplicatePresent(source, target, slot, source[slot])
+    case .marker where entry == .protectMarker && unwatched != 0:
+      return .copied(protected: false)
     case .poison, .marker:
       target[slot] = entry
       return .copied(protected: false)
@@ -74,7 +80,7 @@ struct EntryCopier {
     }
     let protects = isCopyOnWrite && entry.isWritable
     if protects { source[slot] = entry.without(Bit.write) }
-    var copy = entry.without(Bit.young | Bit.userfaultWP)
+    var copy = entry.without(Bit.young | unwatched)
     if isCopyOnWrite {
       copy = copy.without(Bit.write)
     } else {
@@ -104,7 +110,7 @@ struct EntryCopier {
         readable, entry.frame, entry.rawValue & (Bit.software | Bit.young | Bit.dirty))
       source[slot] = shared
     }
-    target[slot] = shared.without(Bit.userfaultWP)
+    target[slot] = shared.without(unwatched)
     return .copied(protected: false)
   }
 

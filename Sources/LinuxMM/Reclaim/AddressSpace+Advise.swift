@@ -6,7 +6,7 @@ extension AddressSpace {
   ///
   /// - `EINVAL`: the start isn't page aligned; or a mapping doesn't take the advice: a special one,
   ///   for `dontNeed`, `cold` and `pageOut` a locked one, for `free` one that isn't anonymous
-  /// - `ENOMEM`: part of the range isn't mapped; what is has been done (for populating: up to there)
+  /// - `ENOMEM`: part of the range isn't mapped; what is has been done (populating: up to there)
   /// - `EFAULT`, `EHWPOISON`: for populating, a page that can't be had
   public func advise(_ range: VirtualRange, _ advice: Advice) async throws(KernelError) {
     guard range.start.isPageAligned, let range = range.roundedToPages else { throw .EINVAL }
@@ -14,6 +14,7 @@ extension AddressSpace {
     if advice == .populateRead || advice == .populateWrite {
       return try await populate(range, write: advice == .populateWrite)
     }
+    if advice == .dontNeed { await announceRemoval(range) }
     await mmapLock.lockShared()
     defer { mmapLock.unlockShared() }
     let isWhole = covers(range)
@@ -100,6 +101,8 @@ extension AddressSpace {
       tally.swapEntries -= 1
       manager.dropSwap(Int(entry.frame.rawValue))
     case .poison:
+      entries[slot] = .none
+    case .marker where entry == .poisonMarker:
       entries[slot] = .none
     case nil:
       guard let pfn = soleFrame(slot), !manager.pages[pfn].flags.contains(.locked) else { return }

@@ -4,8 +4,8 @@ import KernelRuntime
 extension MemoryManager {
   /// Brings everything back from swap space and takes it away (`swapoff`).
   ///
-  /// `EINVAL` without swap space; `ENOMEM` or `EIO` when a page can't be brought back, and then swap
-  /// space stays, with what is left in it.
+  /// `EINVAL` without swap space; `ENOMEM` or `EIO` when a page can't be brought back, and then
+  /// swap space stays, with what is left in it.
   public func swapOff() async throws(KernelError) {
     await kernel.point()
     guard let swap, !swap.isClosing else { throw .EINVAL }
@@ -42,6 +42,12 @@ extension AddressSpace {
           switch await faultSwap(vma, address, slot, entry, write: false) {
           case .done, .retry: continue
           case .failed(.outOfMemory): throw .ENOMEM
+          case .failed(.sigbus(_, .EHWPOISON)):
+            // The bytes are lost; the entry says so from now on (`unuse_pte`).
+            guard manager.tables.entries[slot] == entry else { continue }
+            manager.tables.entries[slot] = .absent(.poison, entry.frame)
+            tally.swapEntries -= 1
+            manager.dropSwap(Int(entry.frame.rawValue))
           case .failed: throw .EIO
           }
         }

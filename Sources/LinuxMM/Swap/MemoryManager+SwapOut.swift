@@ -6,8 +6,8 @@ extension MemoryManager {
   /// a lazily freed one is dropped. True when the page is free.
   ///
   /// A page in use keeps its place and is put back as the most recent one: one that was touched
-  /// since the last look, unless `ignoresUse`; one that is pinned or locked in memory; one for which
-  /// there is no room in swap space; one whose write fails.
+  /// since the last look, unless `ignoresUse`; one that is pinned or locked in memory; one for
+  /// which there is no room in swap space; one whose write fails.
   ///
   /// LOCKING: page locks are only tried, so any lock of a process may be held. Mirrors of the page
   /// are told and may sleep.
@@ -108,7 +108,7 @@ extension MemoryManager {
   }
 
   /// Replaces every entry that maps the page by a swap entry (`try_to_unmap`).
-  private func replaceBySwapEntries(_ pfn: Int) async {
+  func replaceBySwapEntries(_ pfn: Int) async {
     await forEachMapping(pfn) { space, slot, entry in
       typealias Bit = PageTableEntry.Bit
       let isExclusive = pages[pfn].flags.contains(.exclusive)
