@@ -158,6 +158,8 @@ final class FrameAllocator {
     runCount = 0
     below = 0
     for run in runs.reversed() {
+      pages[run.lowerBound].extra = 0
+      pages[run.lowerBound].links = 0
       push(run.lowerBound)
       runCount = run.count
     }
