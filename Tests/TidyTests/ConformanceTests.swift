@@ -28,7 +28,7 @@ import Testing
     ("uffd-unit-tests", "Linux, tools/testing/selftests/mm/uffd-unit-tests.c", 12),
     ("mremap_test", "Linux, tools/testing/selftests/mm/mremap_test.c", 22),
     ("mremap_dontunmap", "Linux, tools/testing/selftests/mm/mremap_dontunmap.c", 5),
-    ("hmm-tests", "Linux, tools/testing/selftests/mm/hmm-tests.c", 17),
+    ("hmm-tests", "Linux, tools/testing/selftests/mm/hmm-tests.c", 28),
   ]
 
   /// Checks that have nothing to stand on here, with the reason.

@@ -18,12 +18,15 @@ public enum CollapseRefusal: String, Hashable, Sendable, CaseIterable {
   case pageLock
   /// No huge page can be had (`SCAN_ALLOC_HUGE_PAGE_FAIL`).
   case noMemory
+  /// The process's group is at its limit (`SCAN_CGROUP_CHARGE_FAIL`).
+  case overLimit
 
   /// What `madvise` answers.
   public var error: KernelError {
     switch self {
     case .pageCount, .pageLock: .EAGAIN
     case .noMemory: .ENOMEM
+    case .overLimit: .EBUSY
     case .mapping, .untouched, .notPresent, .userfault: .EINVAL
     }
   }
@@ -65,6 +68,7 @@ extension AddressSpace {
       await invalidateStart(event)
       // The mirrors may have slept, and others may have locked or pinned pages.
       refusal = checkCollapse(base)
+      if refusal == nil && !manager.chargeFolio(head.index, self) { refusal = .overLimit }
       if refusal == nil, let vma = find(base) { replaceByHuge(vma, base, head.index) }
       invalidateEnd(event)
     }
@@ -129,6 +133,7 @@ extension AddressSpace {
     // The entry's reference; the caller drops its own.
     manager.pages[head].references += 1
     manager.lru.addNow(head)
+    manager.pages[head].flags.formUnion(vma.arrivalFlags)
     var bits = Bit.young | Bit.dirty | Bit.softDirty
     if vma.protection.contains(.write) { bits |= Bit.write }
     if vma.protection.isDisjoint(with: .readWrite) { bits |= Bit.noAccess }

@@ -74,6 +74,12 @@ extension AddressSpace {
       return nil
     }
     if write { manager.clearHuge(head) }
+    guard !write || manager.chargeFolio(head.index, self) else {
+      manager.put(head)
+      manager.tables.give(table)
+      manager.huge.tally.faultFallbacks += 1
+      return nil
+    }
     await kernel.point()
     // The allocation may have slept: another fault can have been first, or the OOM killer.
     guard manager.tables.entries[slot].isNone, allowsHuge(vma, address) else {
@@ -87,6 +93,7 @@ extension AddressSpace {
       manager.addNewAnonymousFolio(
         head.index, AnonymousPlace(region: region.number, index: vma.index(of: base)))
       manager.lru.addNow(head.index)
+      manager.pages[head.index].flags.formUnion(vma.arrivalFlags)
       manager.huge.tally.faultAllocations += 1
       tally.residentPages += HugePage.pages
       let bits = Bit.write | Bit.dirty | Bit.young | Bit.softDirty

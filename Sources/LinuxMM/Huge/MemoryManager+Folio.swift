@@ -68,9 +68,20 @@ extension MemoryManager {
   public func initDeviceFolio(_ head: PFN) {
     invariant(head.index & HugePage.mask == 0, "device folio at \(head), which is not aligned")
     initDevicePages(PFNRange(start: head, count: HugePage.pages))
+    invariant(
+      pages[head.index].flags.contains(.devicePrivate), "huge page \(head) is no private memory")
     makeFolio(
       head.index, [.device, .devicePrivate, .uptodate], extra: pages[head.index].extra)
     pages[head.index].flags.insert(.locked)
+  }
+
+  /// Charges the pages of a huge page to the process's group (`mem_cgroup_charge`); false when they
+  /// don't fit. Nothing is reclaimed for it: there are base pages to fall back to.
+  func chargeFolio(_ head: Int, _ space: AddressSpace) -> Bool {
+    guard let groups, let group = space.group else { return true }
+    guard group.tryCharge(HugePage.pages) else { return false }
+    for pfn in head..<head + HugePage.pages { groups.own(pfn, group) }
+    return true
   }
 
   /// Makes a new huge page an anonymous one with one huge entry.

@@ -72,6 +72,9 @@ extension MigrationBuffers {
       return
     }
     manager.setPlaces(new, pages[old].anonymous)
+    if let groups = manager.groups {
+      for index in 0..<HugePage.pages { groups.move(from: old + index, to: new + index) }
+    }
     pages[new].flags.formUnion(pages[old].flags.intersection(.migrating))
     manager.tally.migrationsCommitted &+= UInt64(HugePage.pages)
     manager.huge.tally.migrationsCommitted += 1
@@ -94,6 +97,9 @@ extension MigrationBuffers {
           rawValue: MigratePFN(PFN(UInt64(head + index))).rawValue | own)
       }
     } else {
+      // The huge zero page makes way for single ones.
+      let address = start + UInt64(place) << 12
+      if let space, space.hugeEntry(address)?.isHugeZero == true { space.splitHugeEntry(address) }
       for index in 0..<HugePage.pages {
         arrays[source: place + index] = MigratePFN(rawValue: own)
       }

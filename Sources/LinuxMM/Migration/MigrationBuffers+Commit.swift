@@ -297,13 +297,18 @@ private struct HoleFiller {
   /// As ``fill(_:with:)``, for 2 MiB and a huge page (`migrate_vma_insert_huge_pmd_page`).
   mutating func fillHuge(_ address: VirtualAddress, with head: Int) -> Bool {
     typealias Bit = PageTableEntry.Bit
-    guard vma.isAnonymous, !failures.fires(.migrateCommit),
-      let slot = try? space.makeUpperSlot(address)
-    else { return false }
+    guard vma.isAnonymous else { return refuse(MigrationReason(.notAnonymous)) }
+    guard !failures.fires(.migrateCommit) else { return refuse(MigrationReason(.injected)) }
+    guard let slot = try? space.makeUpperSlot(address), let table = try? space.takeSpareTable()
+    else { return refuse(MigrationReason(.noPageTable)) }
     let old = entries[slot]
     guard !space.isUnstable, old.isNone || old.isHugeZero,
-      !vma.flags.contains(.userfaultMissing), let table = try? space.takeSpareTable()
-    else { return false }
+      !vma.flags.contains(.userfaultMissing), manager.chargeFolio(head, space)
+    else {
+      manager.tables.give(table)
+      let isFilled = !old.isNone && !old.isHugeZero
+      return refuse(MigrationReason(isFilled ? .lostRace : .overLimit))
+    }
     if old.isHugeZero {
       flushed += HugePage.pages
       space.removeHuge(slot)

@@ -78,14 +78,15 @@ extension AddressSpace {
     }
   }
 
-  /// The anonymous page that this place alone maps for the CPU; nil for any other.
+  /// The anonymous page that this place alone maps for the CPU; nil for any other, and for parts of
+  /// huge pages: advice is a hint, and they are left as they are.
   private func soleFrame(_ slot: Int) -> Int? {
     let entry = manager.tables.entries[slot]
     guard entry.isPresent, !entry.isZeroPage else { return nil }
     let record = manager.pages[entry.frame.index]
-    guard record.mappings == 1, record.anonymous.isAnonymous, !record.flags.contains(.device) else {
-      return nil
-    }
+    guard record.mappings == 1, record.anonymous.isAnonymous,
+      record.flags.isDisjoint(with: [.device, .head, .tail])
+    else { return nil }
     return entry.frame.index
   }
 
