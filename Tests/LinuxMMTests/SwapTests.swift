@@ -198,6 +198,28 @@ import Testing
     }
   }
 
+  /// R22: while another process needs the slot, the page can't leave the cache.
+  @Test func sharedSlot_keepsThePageFromTheDevice() throws {
+    let machine = try TestMachine(swapPages: 16)
+    try machine.run {
+      let range = try await machine.map(pages: 2)
+      try await machine.space.swapOut(range)
+      let child = try await machine.space.fork("child")
+      #expect(machine.mm.swapCount(slot: 1) == 2)
+      try await machine.expectPattern(range)
+      #expect(try await machine.device.take(machine.space, range) == 0)
+      #expect((0..<2).allSatisfy { machine.location(range, $0).isRAM })
+      try machine.check("after the refusal")
+      // Written, it is a page of one's own, and goes.
+      try await machine.write(range.start, 9)
+      #expect(try await machine.device.take(machine.space, range) == 1)
+      #expect(try await child.load(range.start, count: 8) == TestMachine.word(0).bytes)
+      #expect(try await machine.read(range.start) == 9)
+      await child.exit()
+      #expect(try await machine.device.take(machine.space, range) == 2)
+    }
+  }
+
   @Test func devicePages_areNeverSwapped() throws {
     let machine = try TestMachine(swapPages: 16)
     try machine.run {

@@ -56,6 +56,17 @@ extension MemoryManager {
     await reclaim(pages: wanted, of: nil)
   }
 
+  /// Reclaims when fewer than `count` pages are free, so that as many allocations can do without:
+  /// for a driver that is about to take destinations in RAM. Does nothing otherwise.
+  ///
+  /// LOCKING: as for an allocation that may reclaim.
+  public func makeRoom(pages count: Int) async {
+    let missing = count - frames.available
+    guard missing > 0, canReclaim else { return }
+    tally.directReclaims += 1
+    await reclaim(pages: missing)
+  }
+
   /// As ``reclaim(pages:)``, of pages that are charged to one group.
   func reclaim(pages wanted: Int, of group: MemoryGroup?) async -> Int {
     guard canReclaim else { return 0 }

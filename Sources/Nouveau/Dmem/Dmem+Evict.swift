@@ -87,6 +87,7 @@ extension Dmem {
       pages.abandon()
       return nil
     }
+    await mm.makeRoom(pages: pages.collected)
     var failure: KernelError?
     var index = 0
     while index < pages.count {

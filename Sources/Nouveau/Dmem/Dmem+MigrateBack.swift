@@ -58,6 +58,7 @@ extension Dmem {
     var failure: KernelError?
     if pages.collected > 0 {
       await stopDeviceAccess(of: space, range)
+      await mm.makeRoom(pages: pages.collected)
       var index = 0
       while index < pages.count {
         do throws(KernelError) {

@@ -50,6 +50,7 @@ extension Dmem {
     let faultIndex = Int((fault.address.pageBase - window.start) / UInt64(PageSize.bytes))
     await stopDeviceAccess(of: space, window)
 
+    await mm.makeRoom(pages: pages.collected)
     var allocationError: KernelError?
     var index = 0
     while index < pages.count {

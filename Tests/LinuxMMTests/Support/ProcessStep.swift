@@ -10,6 +10,7 @@ struct ProcessStep: CustomStringConvertible {
     case store, load, fork, exit
     case migrate, evict, pin, unpin
     case writeFile, truncate, punch, writeBack
+    case swapOut, failingSwapOut, reclaim, swapOff, failingMigrate, lock, unlock, offline
   }
 
   let kind: Kind
@@ -19,7 +20,10 @@ struct ProcessStep: CustomStringConvertible {
   let value: UInt64
 
   private static let kinds: [Kind] =
-    Kind.allCases + [.store, .store, .store, .load, .load, .migrate, .migrate, .fork]
+    Kind.allCases + [
+      .store, .store, .store, .store, .store, .load, .load, .load, .load, .mapPrivate, .mapPrivate,
+      .swapOut, .migrate, .migrate, .migrate, .fork, .fork,
+    ]
 
   init(_ generator: inout SplitMix64) {
     kind = Self.kinds[generator.below(Self.kinds.count)]

@@ -12,6 +12,8 @@ struct Mismatch: Error, CustomStringConvertible {
 final class ProcessWorld {
   let machine: TestMachine
   let second: TestDevice
+  /// All processes, without a limit: what they have must be what they are charged for.
+  let group: MemoryGroup
   var spaces: [AddressSpace]
   var files: [MappedFile] = []
   var pins: [PinnedPages] = []
@@ -23,9 +25,11 @@ final class ProcessWorld {
   static let window = VirtualRange(start: base, pages: ProcessOracle.window)
 
   init() throws {
-    machine = try TestMachine(ramPages: 640, devicePages: 20)
+    machine = try TestMachine(ramPages: 640, devicePages: 20, swapPages: Self.swapPages)
     second = try TestDevice(machine.mm, "second", pages: 12)
     spaces = [machine.space]
+    group = try machine.mm.createGroup("all")
+    machine.space.join(group)
     for _ in 0..<2 {
       files.append(
         try machine.mm.createFile("f", bytes: UInt64(ProcessOracle.fileWords) << 12))
@@ -85,6 +89,8 @@ final class ProcessWorld {
       try await pin(step, process)
     case .writeFile, .truncate, .punch, .writeBack:
       try await change(step)
+    case .swapOut, .failingSwapOut, .reclaim, .swapOff, .failingMigrate, .lock, .unlock, .offline:
+      try await playReclaim(step, space, range)
     }
   }
 
@@ -233,6 +239,7 @@ final class ProcessWorld {
     try audit()
     let mm = machine.mm
     if mm.freeSystemPages != mm.systemPages - 1 { throw Mismatch("system pages leaked") }
+    try endReclaim()
     if mm.pageTables != 0 { throw Mismatch("page tables leaked") }
   }
 }
