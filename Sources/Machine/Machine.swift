@@ -39,7 +39,8 @@ public final class Machine {
     mm = try MemoryManager(
       kernel,
       MemoryConfiguration(
-        ramBytes: ramBytes, devicePhysicalBytes: configuration.gpu.vramBytes + (64 << 20)))
+        ramBytes: ramBytes, devicePhysicalBytes: configuration.gpu.vramBytes + (64 << 20),
+        hugePages: configuration.hugePages))
     let dma = try DMAAddressSpace(kernel, ram: mm.ram)
     gpu = try EmulatedGPU(kernel, configuration: configuration.gpu, dma: dma)
   }

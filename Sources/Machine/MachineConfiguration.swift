@@ -2,12 +2,15 @@ import Base
 public import DeviceSeam
 public import EmulatedGPU
 public import KernelRuntime
+public import LinuxMM
 public import Nouveau
 
 /// What a machine is made of. Everything has a default; nothing costs memory until it is touched.
 public struct MachineConfiguration {
   /// System memory in bytes, a multiple of the page size.
   public var ramBytes: UInt64 = 256 << 20
+  /// When faults use huge pages.
+  public var hugePages = HugePagePolicy.never
   /// The GPU: chip, VRAM, costs.
   public var gpu = GPUConfiguration()
   /// The driver's parameters.

@@ -26,8 +26,16 @@ extension MachineTarget {
     switch place.space.entry(at: place.address(page: page)).location {
     case .ram(let frame), .device(let frame), .migration(let frame), .exclusive(let frame):
       return bytes(of: frame)
+    case .none: return fileBytes(place, page)
     default: return nil
     }
+  }
+
+  /// The bytes that a file mapping shows where it has no entry yet; nil for other mappings.
+  private func fileBytes(_ place: MappingPlace, _ page: Int) -> [UInt8]? {
+    guard let file = place.space.find(place.address(page: page))?.file else { return nil }
+    if let frame = file.cachedPage(UInt64(page)) { return bytes(of: frame) }
+    return file.stored(UInt64(page * PageSize.bytes), count: PageSize.bytes)
   }
 
   /// A page's bytes, in RAM or in VRAM.

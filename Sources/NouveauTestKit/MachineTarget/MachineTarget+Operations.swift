@@ -29,8 +29,7 @@ extension MachineTarget: ScenarioTarget {
     let at = last.map { $0 + PageSize.bytes }
     let bytes = UInt64(plan.allPages.byteCount)
     let start = try await calling { () throws(KernelError) in
-      try await process.space.map(
-        bytes: bytes, Protection(plan.protection), at: at, name: plan.name)
+      try await map(plan, process.space, bytes, at)
     }
     let range = VirtualRange(start: start, bytes: bytes)
     mappings.append((plan.name, MappingPlace(process: process, range: range)))

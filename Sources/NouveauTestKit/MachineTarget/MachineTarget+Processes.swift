@@ -3,6 +3,24 @@ import LinuxMM
 import Machine
 
 extension MachineTarget {
+  /// Makes a mapping with what stands behind it.
+  func map(
+    _ plan: MappingPlan, _ space: AddressSpace, _ bytes: UInt64, _ at: VirtualAddress?
+  ) async throws(KernelError) -> VirtualAddress {
+    let protection = Protection(plan.protection)
+    switch plan.kind {
+    case .anonymous:
+      return try await space.map(bytes: bytes, protection, at: at, name: plan.name)
+    case .shared:
+      return try await space.map(
+        bytes: bytes, protection, at: at, flags: [.anonymous, .shared], name: plan.name)
+    case .privateFile, .sharedFile:
+      let file = try machine.mm.createFile(plan.name, bytes: bytes)
+      return try await space.map(
+        file, bytes: bytes, protection, shared: plan.kind == .sharedFile, at: at, name: plan.name)
+    }
+  }
+
   public func fork(_ plan: ForkPlan) async throws(OperationFailure) {
     let parent = try process(plan.process)
     let child = try await calling { () throws(KernelError) in
@@ -23,6 +41,8 @@ extension MachineTarget {
     try await calling { () throws(KernelError) in
       switch advice {
       case .dontNeed: try await place.space.discard(range)
+      case .huge, .noHuge: try await place.space.adviseHuge(range, advice == .huge)
+      case .collapse: try await place.space.collapse(range)
       default: throw .EOPNOTSUPP
       }
     }

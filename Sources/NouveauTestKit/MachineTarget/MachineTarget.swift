@@ -43,6 +43,8 @@ public final class MachineTarget {
     guard let chip = GPUProfiles.chip(named: plan.profile) else { throw .EINVAL }
     configuration.gpu.chip = chip
     configuration.gpu.vramBytes = plan.vramBytes
+    guard let huge = HugePagePolicy(rawValue: plan.hugePages) else { throw .EINVAL }
+    configuration.hugePages = huge
     configuration.mode = plan.isRealTime ? .realTime : .simulated
     configuration.choices = request.makeChoices()
     configuration.isTracing = request.isTracing

@@ -33,6 +33,8 @@ public struct MachinePlan: Hashable, Sendable {
   public var policy = "single"
   /// Pages of one batch; nil for the driver's own choice.
   public var batchPages: Int?
+  /// When faults use huge pages, by its name in the schema.
+  public var hugePages = "never"
   /// Empty chunks that are not given back unasked; nil for the driver's own choice.
   public var keptChunks: Int?
   public var seed: UInt64 = 0
@@ -66,8 +68,12 @@ public enum MappingKind: String, Sendable, CaseIterable {
   case anonymous
   /// Without a file; a child of the process sees the same pages.
   case shared
+  /// A file of its own, of zeros; stores make private copies.
+  case privateFile = "private-file"
+  /// A file of its own, of zeros; stores reach it.
+  case sharedFile = "shared-file"
 
-  var isShared: Bool { self == .shared }
+  var isShared: Bool { self == .shared || self == .sharedFile }
 }
 
 /// What a process says of pages (`madvise`).

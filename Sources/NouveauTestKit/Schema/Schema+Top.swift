@@ -82,6 +82,13 @@ extension Schema {
           "kept-chunks", .integer(0...64), fallback: "the driver's own", example: "0",
           "Empty chunks that are not given back unasked."),
         SchemaKey(
+          "huge-pages",
+          .choice([
+            SchemaChoice("never", "pages of 4 KiB only"),
+            SchemaChoice("madvise", "in mappings that were advised `huge`"),
+            SchemaChoice("always", "wherever 2 MiB of anonymous memory fit"),
+          ]), fallback: "never", example: "always", "When a first touch brings a page of 2 MiB."),
+        SchemaKey(
           "seed", .integer(0...UInt64.max), fallback: "0", example: "7",
           "Seeds random order and model draws; `--seed` on the command line overrides it."),
         SchemaKey(

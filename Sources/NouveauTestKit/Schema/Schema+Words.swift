@@ -20,6 +20,8 @@ extension Schema {
   static let mappingKinds = [
     SchemaChoice("anonymous", "private memory without a file"),
     SchemaChoice("shared", "shared memory without a file, which a child sees too; never migrates"),
+    SchemaChoice("private-file", "a file of zeros; a page that was stored to is a private copy"),
+    SchemaChoice("shared-file", "a file of zeros; stores reach the file; never migrates"),
   ]
 
   static let advices = [
