@@ -28,7 +28,9 @@ public final class Machine {
   /// `EINVAL` for sizes that no machine has, `ENOMEM` when the host can't map them.
   public init(_ configuration: MachineConfiguration = MachineConfiguration()) throws(KernelError) {
     guard configuration.ramBytes > 0, configuration.ramBytes % UInt64(PageSize.bytes) == 0,
-      let ramBytes = Int(exactly: configuration.ramBytes)
+      let ramBytes = Int(exactly: configuration.ramBytes),
+      configuration.swapBytes % UInt64(PageSize.bytes) == 0,
+      let swapPages = Int(exactly: configuration.swapBytes >> UInt64(PageSize.shift))
     else { throw .EINVAL }
     self.configuration = configuration
     let trace = configuration.trace ?? Trace(isOn: configuration.isTracing)
@@ -40,7 +42,7 @@ public final class Machine {
       kernel,
       MemoryConfiguration(
         ramBytes: ramBytes, devicePhysicalBytes: configuration.gpu.vramBytes + (64 << 20),
-        hugePages: configuration.hugePages))
+        hugePages: configuration.hugePages, swapPages: swapPages))
     let dma = try DMAAddressSpace(kernel, ram: mm.ram)
     gpu = try EmulatedGPU(kernel, configuration: configuration.gpu, dma: dma)
   }

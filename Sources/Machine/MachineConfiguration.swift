@@ -9,6 +9,8 @@ public import Nouveau
 public struct MachineConfiguration {
   /// System memory in bytes, a multiple of the page size.
   public var ramBytes: UInt64 = 256 << 20
+  /// Swap space in bytes, a multiple of the page size; none, and nothing is swapped out.
+  public var swapBytes: UInt64 = 0
   /// When faults use huge pages.
   public var hugePages = HugePagePolicy.never
   /// The GPU: chip, VRAM, costs.

@@ -54,10 +54,12 @@ extension AddressSpace {
   ///
   /// Throws what a touch of the page that can't be had would meet.
   public func pin(
-    _ address: VirtualAddress, pages: Int, write: Bool
+    _ address: VirtualAddress, pages: Int, write: Bool, longTerm: Bool = false
   ) async throws(AccessError) -> PinnedPages {
     let base = address.pageBase
-    let got = await hold(.pin, base, pages, write ? .write : [])
+    var flags: UserPageFlags = write ? .write : []
+    if longTerm { flags.insert(.longTerm) }
+    let got = await hold(.pin, base, pages, flags)
     guard let failure = got.failure else { return UserPages(.pin, got.pfns, at: base) }
     for pfn in got.pfns { manager.drop(.pin, pfn) }
     throw failure.access

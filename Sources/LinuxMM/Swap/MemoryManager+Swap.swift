@@ -11,6 +11,19 @@ extension MemoryManager {
     swap = try SwapArea(pages: pages, systemPages: frames.limit)
   }
 
+  /// The bytes that an entry of `slot` stands for, wherever they are; for audits and expectations.
+  /// Nil when the slot is not in use.
+  public func swappedBytes(slot: UInt64) -> [UInt8]? {
+    guard let swap, slot < UInt64(swap.slots.count), swap.slots[Int(slot)].entries > 0 else {
+      return nil
+    }
+    let page = Int(swap.slots[Int(slot)].page)
+    if page != 0 && pages[page].flags.contains(.uptodate) {
+      return ram.bytes(at: page << PageSize.shift, count: PageSize.bytes)
+    }
+    return swap.memory.bytes(at: Int(slot) << PageSize.shift, count: PageSize.bytes)
+  }
+
   /// Slots of swap space in all; 0 without swap space.
   public var swapPages: Int { swap?.capacity ?? 0 }
   /// Slots of swap space in use.

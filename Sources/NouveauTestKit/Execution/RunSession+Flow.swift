@@ -42,9 +42,10 @@ extension RunSession {
   }
 
   private var mayLose: Bool {
-    target.kernel.failures.rules.contains { rule in
-      rule.isPinned && rule.strikes > 0 && Self.losingPoints.contains(rule.point)
-    }
+    hasPoisoned
+      || target.kernel.failures.rules.contains { rule in
+        rule.isPinned && rule.strikes > 0 && Self.losingPoints.contains(rule.point)
+      }
   }
 
   private func readEveryPage(_ name: String, _ shadow: ShadowCopy) async {

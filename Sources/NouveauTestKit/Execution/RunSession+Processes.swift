@@ -7,7 +7,9 @@ extension RunSession {
     case .fork(let plan): try await fork(plan)
     case .move(let mapping, let keep): try await target.move(mapping, keep: keep)
     case .advise(let span, let advice, let clears): try await advise(span, advice, clears)
-    case .poison(let mapping, let page): try await target.poison(mapping: mapping, page: page)
+    case .poison(let mapping, let page):
+      hasPoisoned = true
+      try await target.poison(mapping: mapping, page: page)
     default: invariantFailed("no step of a process")
     }
   }

@@ -17,6 +17,8 @@ final class RunSession {
   /// Outcomes of the steps so far that were no success, by name.
   var errors: [(key: String, count: UInt64)] = []
   var mismatches: [Mismatch] = []
+  /// The memory under a page failed because the scenario said so: its bytes may be gone.
+  var hasPoisoned = false
   var stepCount = 0
   /// The explorer's run that this is; nil outside explorations.
   let flow: FlowRun?

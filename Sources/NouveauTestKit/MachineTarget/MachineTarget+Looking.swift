@@ -17,7 +17,8 @@ extension MachineTarget {
     case .device, .exclusive: return .device
     case .migration: return .migrating
     case .poison: return .poison
-    case .swap, .marker: return .none
+    case .swap: return .swap
+    case .marker: return .none
     }
   }
 
@@ -27,6 +28,7 @@ extension MachineTarget {
     case .ram(let frame), .device(let frame), .migration(let frame), .exclusive(let frame):
       return bytes(of: frame)
     case .none: return fileBytes(place, page)
+    case .swap(let slot): return machine.mm.swappedBytes(slot: slot)
     default: return nil
     }
   }

@@ -126,7 +126,8 @@ extension MachineTarget: ScenarioTarget {
     let place = try place(span.mapping)
     let pinned = try await accessing { () throws(AccessError) in
       try await place.space.pin(
-        place.address(page: span.pages.first), pages: span.pages.count, write: kind.write)
+        place.address(page: span.pages.first), pages: span.pages.count, write: kind.write,
+        longTerm: kind.isLongTerm)
     }
     pins.append((place.space, pinned))
     return pins.count - 1

@@ -40,11 +40,42 @@ extension MachineTarget {
     let range = place.range(span.pages)
     try await calling { () throws(KernelError) in
       switch advice {
-      case .dontNeed: try await place.space.discard(range)
+      case .dontNeed: try await place.space.advise(range, .dontNeed)
+      case .free: try await place.space.advise(range, .free)
+      case .cold: try await place.space.advise(range, .cold)
+      case .pageOut: try await place.space.advise(range, .pageOut)
+      case .lock: try await place.space.lockMemory(range)
+      case .unlock: try await place.space.unlockMemory(range)
       case .huge, .noHuge: try await place.space.adviseHuge(range, advice == .huge)
       case .collapse: try await place.space.collapse(range)
-      default: throw .EOPNOTSUPP
       }
+    }
+  }
+
+  /// Moves a mapping behind the last one of its process, or to where the core likes.
+  public func move(_ mapping: String, keep: Bool) async throws(OperationFailure) {
+    let place = try place(mapping)
+    let range = place.range
+    let last =
+      mappings.filter { $0.place.process === place.process }
+      .map { $0.place.range.end }.max() ?? range.end
+    // A page stays free between two mappings, as when they were made.
+    let target = keep ? nil : last + 2 * PageSize.bytes
+    let flags: RemapFlags = keep ? [.mayMove, .dontUnmap] : [.mayMove, .fixed]
+    let start = try await calling { () throws(KernelError) in
+      try await place.space.remap(
+        range.start, oldBytes: range.bytes, newBytes: range.bytes, flags, to: target)
+    }
+    guard let index = mappings.firstIndex(where: { $0.name == mapping }) else { return }
+    mappings[index].place.range = VirtualRange(start: start, bytes: range.bytes)
+  }
+
+  public func poison(mapping: String, page: Int) async throws(OperationFailure) {
+    let place = try place(mapping)
+    switch place.space.entry(at: place.address(page: page)).location {
+    case .ram(let frame), .device(let frame), .exclusive(let frame):
+      _ = await machine.mm.memoryFailure(frame)
+    default: throw OperationFailure(.ENOENT)
     }
   }
 }

@@ -43,6 +43,7 @@ public final class MachineTarget {
     guard let chip = GPUProfiles.chip(named: plan.profile) else { throw .EINVAL }
     configuration.gpu.chip = chip
     configuration.gpu.vramBytes = plan.vramBytes
+    configuration.swapBytes = plan.swapBytes
     guard let huge = HugePagePolicy(rawValue: plan.hugePages) else { throw .EINVAL }
     configuration.hugePages = huge
     configuration.mode = plan.isRealTime ? .realTime : .simulated

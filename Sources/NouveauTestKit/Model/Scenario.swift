@@ -33,6 +33,8 @@ public struct MachinePlan: Hashable, Sendable {
   public var policy = "single"
   /// Pages of one batch; nil for the driver's own choice.
   public var batchPages: Int?
+  /// Swap space; none, and nothing is swapped out.
+  public var swapBytes: UInt64 = 0
   /// When faults use huge pages, by its name in the schema.
   public var hugePages = "never"
   /// Empty chunks that are not given back unasked; nil for the driver's own choice.
@@ -115,6 +117,7 @@ public enum PageLocation: String, Sendable, CaseIterable {
   case ram
   case device
   case migrating
+  case swap
   case poison
 }
 

@@ -40,6 +40,7 @@ struct ScenarioBuilder {
     if let policy = object["policy"] { plan.policy = policy.text }
     plan.batchPages = object["batch"].map { Int($0.number) }
     plan.keptChunks = object["kept-chunks"].map { Int($0.number) }
+    if let swap = object["swap"] { plan.swapBytes = swap.number }
     if let huge = object["huge-pages"] { plan.hugePages = huge.text }
     if let seed = object["seed"] { plan.seed = seed.number }
     if let mode = object["mode"] { plan.isRealTime = mode.text == "real-time" }

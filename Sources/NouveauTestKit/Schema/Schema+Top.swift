@@ -82,6 +82,9 @@ extension Schema {
           "kept-chunks", .integer(0...64), fallback: "the driver's own", example: "0",
           "Empty chunks that are not given back unasked."),
         SchemaKey(
+          "swap", .size(pageBytes...(1 << 38), multipleOf: pageBytes), fallback: "none",
+          example: "16 MiB", "Swap space; without it nothing is swapped out."),
+        SchemaKey(
           "huge-pages",
           .choice([
             SchemaChoice("never", "pages of 4 KiB only"),

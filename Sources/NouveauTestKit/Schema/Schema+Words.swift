@@ -55,6 +55,7 @@ extension Schema {
     SchemaChoice("ram", "a page of system memory"),
     SchemaChoice("device", "a device-private page"),
     SchemaChoice("migrating", "a migration entry"),
+    SchemaChoice("swap", "swap space"),
     SchemaChoice("poison", "a mark that the page's bytes are lost"),
   ]
 
