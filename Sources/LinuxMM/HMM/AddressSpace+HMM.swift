@@ -18,6 +18,9 @@ extension AddressSpace {
       mmapLock.isHeldOrSharedByCurrent, "hmmRangeFault without the mmap lock of \(name) (R56)")
     guard range.range.isPageAligned, range.pfns.count == range.range.pages else { throw .EINVAL }
     var place = 0
+    var looks: UInt64 = 0
+    walkTally.passes += 1
+    defer { walkTally.entries += looks }
     var checks = true
     var fruitless = 0
     while place < range.pfns.count {
@@ -28,20 +31,45 @@ extension AddressSpace {
         checks = false
       }
       let address = range.range.start + UInt64(place) << 12
+      looks += 1
       switch try look(address, range.request(at: place), range.owner) {
       case .result(let word):
         range.pfns[place] = HMMPFN(rawValue: word)
         place += 1
       case .fault(let write):
+        walkTally.restarts += 1
         fruitless = try await faultForDevice(address, write: write) ? 0 : fruitless + 1
         // R57: no more than a few tries in here; the caller bounds the rest in time.
         guard fruitless < 4 else { throw .EBUSY }
+        if fruitless == 0 { looks += try await faultRest(range, from: place + 1) }
         checks = true
       case .wait(let slot, let entry):
         await waitForMigration(slot, entry, address)
         checks = true
       }
     }
+  }
+
+  /// Faults in what else the same table lacks, before the walk is taken up again (`hmm_vma_fault`):
+  /// one check of the sequence serves them all. The entries looked at.
+  private func faultRest(
+    _ range: HMMRange, from first: Int
+  ) async throws(KernelError) -> UInt64 {
+    var place = first
+    var address = range.range.start + UInt64(place) << 12
+    let end = min(Self.tableEnd(address - 4096, PageTableLevel.leafShift), range.range.end)
+    while address < end {
+      guard case .fault(let write) = try look(address, range.request(at: place), range.owner)
+      else {
+        place += 1
+        address = address + 4096
+        continue
+      }
+      guard try await faultForDevice(address, write: write) else { break }
+      place += 1
+      address = address + 4096
+    }
+    return UInt64(place - first)
   }
 
   private enum Look {

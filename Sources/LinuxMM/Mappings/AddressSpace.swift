@@ -17,6 +17,9 @@ public final class AddressSpace {
   public var counters: AddressSpaceCounters { tally }
   /// One empty leaf table for each huge entry, so that splitting one can't fail (`pmd_huge_pte`).
   var spareTables: [Int] = []
+  var walkTally = WalkCounters()
+  /// Page-table walks of this process.
+  public var walks: WalkCounters { walkTally }
   let notifiers: NotifierSubscriptions
   /// Set once ``exit()`` has begun.
   public internal(set) var isExiting = false
@@ -105,4 +108,14 @@ public struct AddressSpaceCounters: Hashable, Sendable {
   public var tlbFlushes: UInt64 = 0
   /// Pages whose translations were flushed.
   public var tlbFlushedPages: UInt64 = 0
+}
+
+/// Walks of one process's page tables by migrations and by lookups for devices.
+public struct WalkCounters: Hashable, Sendable {
+  /// Passes over a range.
+  public var passes: UInt64 = 0
+  /// Times that a pass was taken up again after a fault.
+  public var restarts: UInt64 = 0
+  /// Entries that were looked at.
+  public var entries: UInt64 = 0
 }

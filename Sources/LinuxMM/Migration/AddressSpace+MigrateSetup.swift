@@ -29,7 +29,7 @@ extension AddressSpace {
     if notifies { await invalidateStart(event) }
     if !spareTables.isEmpty { await splitForMigration(request) }
     let pending = collect(vma, request, buffers)
-    if let reasons = buffers.reasons { explainCollection(vma, request, buffers, reasons) }
+    if buffers.explains { explainCollection(vma, request, buffers, 0..<buffers.count) }
     if notifies { invalidateEnd(event) }
     if pending { await manager.unmapPending(buffers) }
     kernel.trace.record(
@@ -37,7 +37,8 @@ extension AddressSpace {
     return CollectedPages(buffers)
   }
 
-  private func checked(
+  /// The mapping of a request, or why it can't be served; nothing is changed.
+  func checked(
     _ request: MigrationRequest, _ buffers: MigrationBuffers
   ) throws(KernelError) -> VMA {
     guard request.start.isPageAligned, request.end.isPageAligned, request.start < request.end
@@ -89,6 +90,8 @@ extension AddressSpace {
       address = end
     }
     collector.countPassages()
+    walkTally.passes += 1
+    walkTally.entries += UInt64(index)
     buffers.collected = collector.collected
     tally.devicePages -= collector.deviceEntries
     manager.tally.migrationsCollected += UInt64(collector.taken)
@@ -103,7 +106,7 @@ extension AddressSpace {
 /// Takes the pages of one range, entry by entry (`migrate_vma_collect_pmd`).
 ///
 /// LOCKING: under the page-table lock; nothing here sleeps.
-private struct PageCollector {
+struct PageCollector {
   private let pages: FlatView<PageRecord>
   private let lru: LRUList
   private let failures: FailurePlan

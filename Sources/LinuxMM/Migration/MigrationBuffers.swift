@@ -13,6 +13,8 @@ public final class MigrationBuffers {
   /// Where in the chain of steps the arrays are.
   enum Phase {
     case idle
+    /// By a unified walk (the form of 2025), before its setup.
+    case prepared
     case collected
     case committed
   }

@@ -19,6 +19,8 @@ final class TestDevice: DevicePagemapOperations {
   var splits: [PFNRange] = []
   /// What a fault answers instead of bringing the page back.
   var answer: FaultOutcome?
+  /// Serves faults instead of the device's own way.
+  var handler: ((DeviceFault) async -> FaultOutcome)?
   /// Runs inside a fault, between collection and copy.
   var duringFault: (() async -> Void)?
   /// Runs inside `pageFree`.
@@ -61,6 +63,7 @@ final class TestDevice: DevicePagemapOperations {
   func migrateToRAM(_ fault: DeviceFault) async -> FaultOutcome {
     faults += 1
     if let answer { return answer }
+    if let handler { return await handler(fault) }
     if fault.order > 0 { return await migrateHugeToRAM(fault) }
     let buffers = MigrationBuffers(pages: 1)
     do throws(KernelError) {

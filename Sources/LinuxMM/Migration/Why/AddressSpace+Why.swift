@@ -28,16 +28,16 @@ extension AddressSpace {
       address, MigrationRequest(start: page, end: page + 4096, owner: owner, select: select))
   }
 
-  /// Writes down why each place that was not collected was left.
+  /// Writes down why each place of `places` that was not collected was left.
   ///
   /// LOCKING: in the step of the collection itself, so that the state is what it decided by. What
   /// the state doesn't explain was an injected failure.
   func explainCollection(
-    _ vma: VMA, _ request: MigrationRequest, _ buffers: MigrationBuffers,
-    _ reasons: MigrationReasons
+    _ vma: VMA, _ request: MigrationRequest, _ buffers: MigrationBuffers, _ places: Range<Int>
   ) {
+    guard let reasons = buffers.reasons else { return }
     let arrays = buffers.arrays
-    for place in 0..<buffers.count
+    for place in places
     where !arrays[source: place].migrates && !buffers.isInHugePage(place) {
       let entry = entry(at: request.start + UInt64(place) << 12)
       reasons.note(

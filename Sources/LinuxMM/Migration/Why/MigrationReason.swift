@@ -34,6 +34,7 @@ public struct MigrationReason: Hashable, Sendable {
     case notMappedForDevice = "dma-map-failed"
     case copyFailed = "copy-failed"
     case declined
+    case notTried = "not-tried"
     // What happened meanwhile.
     case lostRace = "lost-race"
     case refusedAtCommit = "refused-at-commit"
@@ -95,8 +96,8 @@ extension MigrationReason.Kind {
     case .underMigration: "another migration has the page"
     case .notIsolated: "another has taken the page off the LRU"
     case .notAnonymous: "the page belongs to a file; only anonymous memory goes to the device"
-    case .devicePage: "the page is in device memory, and device pages were not selected"
-    case .systemPage: "the page is in RAM, and system pages were not selected"
+    case .devicePage: "the page is in device memory, which was not selected"
+    case .systemPage: "the page is in RAM, which was not selected"
     case .foreignOwner: "the page lies on another driver's device"
     case .swapped: "the page is in swap space"
     case .inSwapCache: "the page can't leave the swap cache: its slot is still named"
@@ -116,6 +117,7 @@ extension MigrationReason.Kind {
     case .notMappedForDevice: "the page could not be mapped for the device's DMA"
     case .copyFailed: "the copy failed"
     case .declined: "the driver gave no destination"
+    case .notTried: "an earlier batch of the range failed"
     case .lostRace: "a fault filled the empty place first"
     case .refusedAtCommit: "somebody took a reference between setup and commit"
     case .notifierRetry: "the range was invalidated meanwhile"
