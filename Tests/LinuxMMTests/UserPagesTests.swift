@@ -156,6 +156,40 @@ import Testing
     }
   }
 
+  @Test func longPins_ofFiles() throws {
+    let machine = try TestMachine()
+    try machine.run {
+      let space = machine.space
+      let regular = try machine.mm.createFile("regular", bytes: 4096)
+      let dax = try machine.mm.createFile("dax", bytes: 4096, isDAX: true)
+      let shared = try await space.map(regular, bytes: 4096, .readWrite, shared: true)
+      let own = try await space.map(regular, bytes: 4096, .readWrite, shared: false)
+      let direct = try await space.map(dax, bytes: 4096, .readWrite, shared: true)
+      // Write-back could not protect the page again.
+      await expectThrows(KernelError.EFAULT) {
+        try await space.pinUserPages(shared, pages: 1, [.write, .longTerm])
+      }
+      await expectThrows(KernelError.EOPNOTSUPP) {
+        try await space.pinUserPages(direct, pages: 1, .longTerm)
+      }
+      let short = try await space.pinUserPages(shared, pages: 1, .write)
+      // For reading, a private mapping gets a page of its own first.
+      for isFast in [false, true] {
+        let pinned =
+          isFast
+          ? try await space.pinUserPagesFast(own, pages: 1, .longTerm)
+          : try await space.pinUserPages(own, pages: 1, .longTerm)
+        #expect(pinned.pfns != short.pfns && machine.mm.isExclusive(pinned.pfns[0]))
+        machine.mm.unpin(pinned)
+      }
+      machine.mm.unpin(short)
+      await space.exit()
+      try await regular.evict()
+      try await dax.evict()
+      await machine.mm.drainLRUOfAllCPUs()
+    }
+  }
+
   @Test func fastOnly_takesWhatIsPresent_andFaultsNothing() throws {
     let machine = try TestMachine()
     try machine.run {

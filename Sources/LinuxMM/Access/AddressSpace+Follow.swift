@@ -77,7 +77,7 @@ extension AddressSpace {
       let address = start + UInt64(pfns.count) << UInt64(PageSize.shift)
       guard case .page(let pfn) = follow(nil, address, hold, flags.subtracting(.force)),
         pfn != MemoryManager.zeroPage,
-        !flags.contains(.longTerm) || manager.isLongTermPinnable(pfn)
+        !flags.contains(.longTerm) || mayStayPinned(pfn)
       else { break }
       manager.take(hold, pfn)
       mark(pfn, flags)
@@ -86,11 +86,25 @@ extension AddressSpace {
     return pfns
   }
 
+  /// Whether a page may be pinned for long without a look at its mapping
+  /// (`gup_fast_folio_allowed`).
+  private func mayStayPinned(_ pfn: PFN) -> Bool {
+    manager.isLongTermPinnable(pfn)
+      && manager.pages[manager.folio(pfn.index)].anonymous.isAnonymous
+  }
+
   /// Why nothing of a mapping may be held (`check_vma_flags`); nil when it may.
   private func refusal(
     _ vma: VMA, _ address: VirtualAddress, _ flags: UserPageFlags
   ) -> AccessError? {
     if vma.isSpecial && !vma.flags.contains(.mixedMap) { return .sigbus(address, .EFAULT) }
+    if flags.contains(.longTerm), let file = vma.file {
+      if file.isDAX { return .sigbus(address, .EOPNOTSUPP) }
+      // Write-back could not take the right to write away any more.
+      if flags.contains(.write) && vma.flags.contains(.shared) && file.tracksWrites {
+        return .sigbus(address, .EFAULT)
+      }
+    }
     if flags.contains(.write) {
       if vma.protection.contains(.write) { return nil }
       // A debugger's write goes to a copy, which a shared mapping has no room for.

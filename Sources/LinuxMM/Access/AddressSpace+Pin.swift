@@ -10,6 +10,7 @@ import KernelRuntime
 // - `ENOMEM`: no page for the fault; `EHWPOISON` with ``UserPageFlags/reportPoison``
 // - `EBUSY`: a device's driver never brought its page back; or a coherent page that has to move
 //   out of the device for a long-term pin can't
+// - `EOPNOTSUPP`: a long-term pin of a file that mappings use directly (DAX)
 // - `EINVAL`: fewer than no pages, or ``UserPageFlags/longTerm`` without a pin
 //
 // Device-private pages come back to RAM first: they can't be pinned (R42). Coherent pages stay,

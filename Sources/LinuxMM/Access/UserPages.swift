@@ -65,6 +65,7 @@ struct UserPageFailure: Error {
     switch access {
     case .outOfMemory: error = .ENOMEM
     case .sigbus(_, .EHWPOISON) where flags.contains(.reportPoison): error = .EHWPOISON
+    case .sigbus(_, .EOPNOTSUPP): error = .EOPNOTSUPP
     case .sigbus, .segv: error = .EFAULT
     }
   }

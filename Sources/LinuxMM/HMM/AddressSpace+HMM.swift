@@ -72,6 +72,25 @@ extension AddressSpace {
     return UInt64(place - first)
   }
 
+  /// As ``hmmRangeFault(_:)`` for a caller without the lock: it is taken for reading, and let go
+  /// while a handler in user space serves a fault (`userfaultfd`).
+  ///
+  /// `EBUSY` after such a wait too: begin again with a new sequence.
+  public func hmmRangeFaultUnlocked(_ range: inout HMMRange) async throws(KernelError) {
+    await mmapLock.lockShared()
+    stopped = nil
+    var failure: KernelError?
+    do throws(KernelError) {
+      try await hmmRangeFault(&range)
+    } catch {
+      failure = error
+    }
+    mmapLock.unlockShared()
+    guard let failure else { return }
+    if failure == .EFAULT, await waitForHandler() { throw .EBUSY }
+    throw failure
+  }
+
   private enum Look {
     case result(UInt64)
     case fault(write: Bool)

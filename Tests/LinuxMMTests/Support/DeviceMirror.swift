@@ -150,14 +150,12 @@ final class DeviceMirror: IntervalNotifierOperations {
       var request = HMMRange(
         notifier: notifier, sequence: await notifier.readBegin(), range: range,
         owner: device.owner, defaultFlags: flags)
-      await space.mmapLock.lockShared()
       var failure: KernelError?
       do throws(KernelError) {
-        try await space.hmmRangeFault(&request)
+        try await space.hmmRangeFaultUnlocked(&request)
       } catch {
         failure = error
       }
-      space.mmapLock.unlockShared()
       if let failure, failure != .EBUSY { throw failure }
       if failure == nil && !notifier.readRetry(request.sequence) { return request.pfns }
     }
@@ -168,8 +166,12 @@ final class DeviceMirror: IntervalNotifierOperations {
 
   /// Moves a range to the device (`HMM_DMIRROR_MIGRATE_TO_DEV`) and reads it there: `EINVAL` where
   /// nothing readable is mapped, `ENOENT` when a page did not move.
+  ///
+  /// - Parameter select: with `devicePrivate`, pages of a peer are copied from there.
   @discardableResult
-  func migrateToDevice(_ range: VirtualRange) async throws(KernelError) -> [UInt8] {
+  func migrateToDevice(
+    _ range: VirtualRange, select: MigrateSelect = .system
+  ) async throws(KernelError) -> [UInt8] {
     moved = 0
     await space.mmapLock.lockShared()
     var failure: KernelError?
@@ -177,7 +179,7 @@ final class DeviceMirror: IntervalNotifierOperations {
     do throws(KernelError) {
       while address < range.end {
         let part = try mapped(address, range.end)
-        try await takePart(part)
+        try await takePart(part, select)
         address = part.end
       }
     } catch {
@@ -188,11 +190,17 @@ final class DeviceMirror: IntervalNotifierOperations {
     return try readPresent(range)
   }
 
-  private func takePart(_ part: VirtualRange) async throws(KernelError) {
+  private func takePart(
+    _ part: VirtualRange, _ select: MigrateSelect
+  ) async throws(KernelError) {
     let isWritable = space.find(part.start)?.protection.contains(.write) == true
     let pages = try await space.migrateSetup(
-      MigrationRequest(part, owner: device.owner, select: .system),
+      MigrationRequest(part, owner: device.owner, select: select),
       MigrationBuffers(pages: part.pages))
+    // The notice of this migration is of our owner, so a peer lets it pass: its entries go here.
+    for index in 0..<part.pages where pages[source: index].migrates {
+      device.peer?.forget(space, part.subrange(index..<index + 1))
+    }
     device.copyToDevice(pages)
     let committed = await pages.commit()
     for index in 0..<committed.count where committed[source: index].migrates {

@@ -18,24 +18,27 @@ final class MirrorDevice {
   let memory: MappedMemory
   /// Free pages, the next one last.
   var free: [PFN]
+  /// A device of the same owner, whose memory this one reaches over the bus.
+  weak var peer: MirrorDevice?
   /// Processes that have the device open.
   var mirrors: [DeviceMirror] = []
   /// CPU touches that the driver had to serve.
   var faults = 0
 
   init(
-    _ mm: MemoryManager, _ name: String, kind: DevicePagemap.Kind = .devicePrivate, pages: Int
+    _ mm: MemoryManager, _ name: String, kind: DevicePagemap.Kind = .devicePrivate, pages: Int,
+    owner: PagemapOwner? = nil
   ) throws {
     self.mm = mm
     self.kind = kind
-    owner = PagemapOwner(name)
+    self.owner = owner ?? PagemapOwner(name)
     range = try mm.requestFreeMemRegion(bytes: UInt64(pages) << 12, name: name)
     memory = try MappedMemory(count: pages << 12)
     free = []
     // The object must exist before it can be the pagemap's operations.
     let operations = Operations()
     pagemap = DevicePagemap(
-      kind: kind, range: range, owner: owner, operations: operations,
+      kind: kind, range: range, owner: self.owner, operations: operations,
       memory: kind == .deviceCoherent ? memory : nil)
     try mm.memremap(pagemap)
     operations.device = self
@@ -64,6 +67,7 @@ final class MirrorDevice {
   func bytes(_ pfn: PFN) -> (memory: MappedMemory, offset: Int) {
     if mm.isSystemPage(pfn) { return (mm.ram, pfn.index << 12) }
     if range.contains(pfn) { return (memory, (pfn.index - range.start.index) << 12) }
+    if let peer, peer.range.contains(pfn) { return peer.bytes(pfn) }
     guard let map = mm.pagemap(of: pfn), let bytes = map.memory else {
       fatalError("page \(pfn) is another device's private memory")
     }
