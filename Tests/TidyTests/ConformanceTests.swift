@@ -26,9 +26,11 @@ import Testing
     ("vgem_slow", "IGT, tests/vgem_slow.c", 1),
     ("drm_sched", "Linux, drivers/gpu/drm/scheduler/tests", 15),
     ("uffd-unit-tests", "Linux, tools/testing/selftests/mm/uffd-unit-tests.c", 12),
+    ("cow", "Linux, tools/testing/selftests/mm/cow.c", 23),
+    ("migration", "Linux, tools/testing/selftests/mm/migration.c", 2),
     ("mremap_test", "Linux, tools/testing/selftests/mm/mremap_test.c", 22),
     ("mremap_dontunmap", "Linux, tools/testing/selftests/mm/mremap_dontunmap.c", 5),
-    ("hmm-tests", "Linux, tools/testing/selftests/mm/hmm-tests.c", 28),
+    ("hmm-tests", "Linux, tools/testing/selftests/mm/hmm-tests.c", 37),
   ]
 
   /// Checks that have nothing to stand on here, with the reason.
