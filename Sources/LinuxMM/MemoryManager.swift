@@ -54,6 +54,7 @@ public final class MemoryManager {
   var devices = DeviceRegions()
   var anonymousRegions: [AnonymousRegion?] = [nil]
   var files: [MappedFile?] = [nil]
+  var hugetlb = HugetlbPool()
   /// When faults use huge pages (`/sys/kernel/mm/transparent_hugepage/enabled`).
   public var hugePages: HugePagePolicy
   var huge = HugePageState()

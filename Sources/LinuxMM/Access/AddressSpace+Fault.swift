@@ -159,8 +159,10 @@ extension AddressSpace {
         manager.clear(pfn)
       }
     }
-    if vma.flags.contains(.shared) {
-      return await faultSharedWrite(vma, address, slot, entry)
+    if !vma.flags.isDisjoint(with: [.shared, .hugetlb]) {
+      return vma.flags.contains(.hugetlb)
+        ? await faultHugetlb(vma, address, slot, write: true)
+        : await faultSharedWrite(vma, address, slot, entry)
     }
     let pfn = entry.frame.index
     if canReuse(pfn) {

@@ -6,7 +6,7 @@ extension AddressSpace {
   /// Whether a touch of a mapping that isn't anonymous has anything to find: a file, or what a
   /// driver put there.
   func hasBacking(_ vma: VMA, _ address: VirtualAddress) -> Bool {
-    vma.file != nil || (vma.isSpecial && !entry(at: address).isNone)
+    vma.file != nil || vma.flags.contains(.hugetlb) || (vma.isSpecial && !entry(at: address).isNone)
   }
 
   /// An empty place in a mapping of a file: the file's page, or a copy of it for a private write
@@ -14,6 +14,9 @@ extension AddressSpace {
   func faultFile(
     _ vma: VMA, _ address: VirtualAddress, _ slot: Int, write: Bool
   ) async -> FaultStep {
+    if vma.flags.contains(.hugetlb) {
+      return await faultHugetlb(vma, address, slot, write: write)
+    }
     guard let file = vma.file else { return .failed(.sigbus(address, .EFAULT)) }
     if !vma.flags.isDisjoint(with: [.userfaultMissing, .userfaultMinor]) {
       let kind: Userfault.Mode = file.cache[vma.index(of: address)] == nil ? .missing : .minor

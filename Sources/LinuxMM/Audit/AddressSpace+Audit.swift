@@ -45,8 +45,6 @@ extension AddressSpace {
     auditMappings(&audit)
     var tablesFound = 0
     var found = AddressSpaceCounters()
-    var onDevice = 0
-    var swapped = 0
     var entries: [(address: VirtualAddress, entry: PageTableEntry)] = []
     var hugeEntries: [(address: VirtualAddress, entry: PageTableEntry)] = []
     let countTable: (Int) -> Void = { _ in tablesFound += 1 }
@@ -56,7 +54,7 @@ extension AddressSpace {
       hugeEntries.append((address, entry))
     }
     for (address, entry) in hugeEntries {
-      auditHuge(&audit, address, entry, isQuiet: isQuiet, &found.residentPages, &onDevice)
+      auditHuge(&audit, address, entry, isQuiet: isQuiet, &found.residentPages, &found.devicePages)
     }
     var vma: VMA?
     for (address, entry) in entries {
@@ -65,58 +63,69 @@ extension AddressSpace {
         audit.expect(false, "\(name): \(entry) at \(address), where nothing is mapped")
         continue
       }
-      switch entry.location {
-      case .ram where entry.has(PageTableEntry.Bit.special):
-        audit.expect(vma.isSpecial, "\(name): \(entry) at \(address) of an ordinary mapping")
-      case .ram(let pfn):
-        found.count(manager.pages[pfn.index], 1)
-        audit.systemEntries += 1
-        mapped[pfn.index] += 1
-        auditPlace(&audit, vma, address, entry, pfn)
-      case .device(let pfn):
-        found.count(manager.pages[pfn.index], 1)
-        onDevice += 1
-        audit.deviceEntries += 1
-        mapped[pfn.index] += 1
-        auditPlace(&audit, vma, address, entry, pfn)
-      case .migration(let pfn):
-        found.count(manager.pages[pfn.index], 1)
-        audit.migrationEntries += 1
-        audit.expect(!isQuiet, "\(name): \(entry) left at \(address)")
-        audit.expect(manager.isLocked(pfn), "\(name): \(entry) at \(address) of an unlocked page")
-      case .zero:
-        audit.zeroEntries += 1
-        audit.expect(!entry.isWritable, "\(name): the zero page is writable at \(address)")
-      case .poison:
-        audit.poisonEntries += 1
-      case .exclusive(let pfn):
-        found.count(manager.pages[pfn.index], 1)
-        audit.exclusiveEntries += 1
-        mapped[pfn.index] += 1
-        auditPlace(&audit, vma, address, entry, pfn)
-      case .swap(let slot):
-        swapped += 1
-        audit.swapEntries += 1
-        audit.swapUses[slot, default: 0] += 1
-        auditSwap(&audit, vma, address, entry, slot)
-      case .marker:
-        audit.markerEntries += 1
-      case .none:
-        audit.expect(false, "\(name): \(entry) at \(address)")
-      }
+      auditEntry(&audit, vma, address, entry, mapped, isQuiet: isQuiet, &found)
     }
     auditResident(&audit, found)
     audit.expect(
-      onDevice == tally.devicePages,
-      "\(name): \(tally.devicePages) device pages, entries \(onDevice)")
+      found.devicePages == tally.devicePages,
+      "\(name): \(tally.devicePages) device pages, entries \(found.devicePages)")
     tablesFound += spareTables.count
     audit.expect(
-      swapped == tally.swapEntries, "\(name): \(tally.swapEntries) swapped, entries \(swapped)")
+      found.swapEntries == tally.swapEntries,
+      "\(name): \(tally.swapEntries) swapped, entries \(found.swapEntries)")
     audit.expect(
       tablesFound == tally.pageTables && spareTables.count == hugeEntries.count,
       "\(name): \(tally.pageTables) page tables, \(tablesFound) found, \(spareTables.count) of "
         + "them spare for \(hugeEntries.count) huge entries")
     if isQuiet { notifiers.audit(&audit, name) }
+  }
+
+  /// What holds of one leaf entry; counts it.
+  private func auditEntry(
+    _ audit: inout MemoryAudit, _ vma: VMA, _ address: VirtualAddress, _ entry: PageTableEntry,
+    _ mapped: borrowing RecordTable<Int32>, isQuiet: Bool, _ found: inout AddressSpaceCounters
+  ) {
+    switch entry.location {
+    case .ram where entry.has(PageTableEntry.Bit.special):
+      if let head = entry.hugetlbHead { mapped[head] += 1 }
+      let isAllowed = vma.isSpecial || vma.flags.contains(.hugetlb)
+      audit.expect(isAllowed, "\(name): \(entry) at \(address) of an ordinary mapping")
+    case .ram(let pfn):
+      found.count(manager.pages[pfn.index], 1)
+      audit.systemEntries += 1
+      mapped[pfn.index] += 1
+      auditPlace(&audit, vma, address, entry, pfn)
+    case .device(let pfn):
+      found.count(manager.pages[pfn.index], 1)
+      found.devicePages += 1
+      audit.deviceEntries += 1
+      mapped[pfn.index] += 1
+      auditPlace(&audit, vma, address, entry, pfn)
+    case .migration(let pfn):
+      found.count(manager.pages[pfn.index], 1)
+      audit.migrationEntries += 1
+      audit.expect(!isQuiet, "\(name): \(entry) left at \(address)")
+      audit.expect(manager.isLocked(pfn), "\(name): \(entry) at \(address) of an unlocked page")
+    case .zero:
+      audit.zeroEntries += 1
+      audit.expect(!entry.isWritable, "\(name): the zero page is writable at \(address)")
+    case .poison:
+      audit.poisonEntries += 1
+    case .exclusive(let pfn):
+      found.count(manager.pages[pfn.index], 1)
+      audit.exclusiveEntries += 1
+      mapped[pfn.index] += 1
+      auditPlace(&audit, vma, address, entry, pfn)
+    case .swap(let slot):
+      found.swapEntries += 1
+      audit.swapEntries += 1
+      audit.swapUses[slot, default: 0] += 1
+      auditSwap(&audit, vma, address, entry, slot)
+    case .marker:
+      audit.markerEntries += 1
+    case .none:
+      audit.expect(false, "\(name): \(entry) at \(address)")
+    }
   }
 
   private func auditResident(_ audit: inout MemoryAudit, _ found: AddressSpaceCounters) {

@@ -82,6 +82,11 @@ extension MemoryManager {
         continue
       }
       if record.flags.contains(.tail) { continue }
+      if record.flags.contains(.hugetlb) {
+        audit.expect(
+          record.references >= mapped[pfn], "huge page \(pfn) has more mappings than users")
+        continue
+      }
       if record.flags.contains(.lru) { onLRU += 1 }
       if record.flags.contains(.batched) { inBatch += 1 }
       if record.flags == .hwPoison {

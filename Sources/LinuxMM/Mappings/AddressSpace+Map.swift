@@ -56,10 +56,14 @@ extension AddressSpace {
 
   /// Ends the mappings of `range` (`munmap`); parts that aren't mapped don't matter.
   ///
-  /// `EINVAL` for an empty range or ends that aren't page aligned.
+  /// `EINVAL` for an empty range, or ends that aren't page aligned or lie within a hugetlb page.
   public func unmap(_ range: VirtualRange) async throws(KernelError) {
     guard !range.isEmpty, range.isPageAligned else { throw .EINVAL }
     await mmapLock.lock()
+    guard !splitsHugetlb(range) else {
+      mmapLock.unlock()
+      throw .EINVAL
+    }
     let watched = watchedParts(of: range, .eventUnmap)
     await unmapLocked(range)
     mmapLock.unlock()
@@ -90,6 +94,10 @@ extension AddressSpace {
     guard covers(range) else {
       mmapLock.unlockShared()
       throw .ENOMEM
+    }
+    guard !splitsHugetlb(range) else {
+      mmapLock.unlockShared()
+      throw .EINVAL
     }
     await splitHugeEnds(range)
     let event = NotifierEvent(.clear, range)

@@ -57,6 +57,13 @@ extension AddressSpace {
   ) async throws(KernelError) -> VirtualAddress {
     let moves = !flags.isDisjoint(with: [.fixed, .dontUnmap])
     guard let vma = find(address) else { throw .EFAULT }
+    // A pool's pages move whole, and their promise doesn't grow.
+    guard !vma.flags.contains(.hugetlb) || new <= old,
+      !splitsHugetlb(VirtualRange(start: address, bytes: old)),
+      !splitsHugetlb(VirtualRange(start: address, bytes: new)),
+      !vma.flags.contains(.hugetlb) || target.map({ $0 == HugePage.base($0) }) ?? true,
+      target.map({ !splitsHugetlb(VirtualRange(start: $0, bytes: new)) }) ?? true
+    else { throw .EINVAL }
     if old >= new && !moves {
       if old > new { await unmapLocked(VirtualRange(address + new, address + old)) }
       return address

@@ -31,6 +31,7 @@ extension AddressSpace {
   /// The mapping goes; a region without mappings is forgotten, and so is shared memory.
   func leaveRegion(_ vma: VMA) {
     vma.file?.leave(vma)
+    if let memory = vma.hugetlb { manager.leave(memory) }
     guard let region = vma.anonymous else { return }
     region.leave(vma)
     if region.mappings.isEmpty { manager.anonymousRegions[region.number] = nil }

@@ -50,7 +50,10 @@ extension AddressSpace {
   private func zap(_ entry: PageTableEntry) {
     guard let kind = entry.kind else {
       // The zero page, or a frame that a driver mapped, is counted nowhere.
-      if entry.has(PageTableEntry.Bit.special) { return }
+      if entry.has(PageTableEntry.Bit.special) {
+        if let head = entry.hugetlbHead { manager.putHugetlb(head) }
+        return
+      }
       let pfn = entry.frame.index
       tally.count(manager.pages[pfn], -1)
       if entry.isDirty { manager.pages[pfn].flags.insert(.dirty) }
@@ -79,14 +82,18 @@ extension AddressSpace {
 
   /// Changes what `range` allows (`mprotect`).
   ///
-  /// `EINVAL` for an empty range or ends that aren't page aligned, `ENOMEM` when part of it isn't
-  /// mapped, `EACCES` for writing to a shared file that was opened for reading; nothing is changed
+  /// `EINVAL` for an empty range or ends that aren't page aligned, or within a hugetlb page; `ENOMEM`
+  /// when part of it isn't mapped, `EACCES` for writing to a shared file that was opened for reading; nothing is changed
   /// then.
   public func protect(
     _ range: VirtualRange, _ protection: Protection
   ) async throws(KernelError) {
     guard !range.isEmpty, range.isPageAligned else { throw .EINVAL }
     await mmapLock.lock()
+    guard !splitsHugetlb(range) else {
+      mmapLock.unlock()
+      throw .EINVAL
+    }
     guard covers(range) else {
       mmapLock.unlock()
       throw .ENOMEM

@@ -57,6 +57,8 @@ public final class VMA {
   var anonymous: AnonymousRegion?
   /// The file whose pages it shows, with its private copies in ``anonymous`` (`vm_file`).
   public internal(set) var file: MappedFile?
+  /// The promise of huge pages that came with a hugetlb mapping; nil in a child's private copy.
+  var hugetlb: HugetlbMemory?
   unowned let space: AddressSpace
 
   init(
@@ -100,6 +102,10 @@ public final class VMA {
     if space === self.space { copy.userfault = userfault }
     copy.file = file
     file?.join(copy)
+    if flags.contains(.shared) || space === self.space {
+      copy.hugetlb = hugetlb
+      hugetlb?.users += 1
+    }
     return copy
   }
 
@@ -127,7 +133,7 @@ public final class VMA {
   /// Whether `next` continues this mapping in all but protection.
   func isLike(_ next: VMA) -> Bool {
     flags == next.flags && name == next.name && file === next.file
-      && userfault === next.userfault
+      && userfault === next.userfault && hugetlb === next.hugetlb
       && next.pageOffset == pageOffset + range.bytes >> 12
   }
 }

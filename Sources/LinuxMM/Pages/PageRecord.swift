@@ -54,6 +54,8 @@ struct PageFlags: OptionSet, BitwiseCopyable {
   static let sharedMemory = PageFlags(rawValue: 1 << 13)
   /// A driver's page that it put into a mapping of its own (`vm_insert_page`).
   static let inserted = PageFlags(rawValue: 1 << 14)
+  /// A part of a huge page that belongs to the hugetlb pool; the first part counts its users.
+  static let hugetlb = PageFlags(rawValue: 1 << 15)
   /// The lock was taken on its own, and its holder is listed (``MemoryManager/lockHolders``).
   static let lockListed = PageFlags(rawValue: 1 << 27)
 

@@ -131,6 +131,7 @@ extension VMA {
   /// Whether a fault would not fill the child's entries in the same way (`vma_needs_copy`).
   var needsCopyOfEntries: Bool {
     if flags.contains(.wipeOnFork) { return false }
+    if flags.contains(.hugetlb) { return isCopyOnWrite }
     return anonymous != nil || isSpecial || flags.contains(.userfaultWriteProtect)
   }
 }

@@ -82,7 +82,7 @@ extension AddressSpace {
   /// huge pages: advice is a hint, and they are left as they are.
   private func soleFrame(_ slot: Int) -> Int? {
     let entry = manager.tables.entries[slot]
-    guard entry.isPresent, !entry.isZeroPage else { return nil }
+    guard entry.isPresent, !entry.has(PageTableEntry.Bit.special) else { return nil }
     let record = manager.pages[entry.frame.index]
     guard record.mappings == 1, record.anonymous.isAnonymous,
       record.flags.isDisjoint(with: [.device, .head, .tail])

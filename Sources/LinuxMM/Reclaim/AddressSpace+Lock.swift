@@ -103,7 +103,9 @@ extension AddressSpace {
         let first = PageTableLevel.leafIndex(part.start)
         for slot in first..<first + part.pages {
           let entry = block[slot]
-          guard entry.isPresent, !entry.isZeroPage, manager.isSystemPage(entry.frame) else {
+          guard entry.isPresent, !entry.has(PageTableEntry.Bit.special),
+            manager.isSystemPage(entry.frame)
+          else {
             continue
           }
           if flags.contains(.locked) {
