@@ -236,6 +236,51 @@ import Testing
     }
   }
 
+  @Test func protection_givesWriteBack_onlyWhereNothingHasToBeNoticed() throws {
+    let machine = try TestMachine()
+    try machine.run {
+      let file = try await Self.file(machine, pages: 2)
+      let space = machine.space
+      let shared = try await Self.map(space, file, pages: 2, shared: true)
+      let mine = try await Self.map(space, file, pages: 2, shared: false)
+      try await machine.write(shared.page(0), 5)
+      for range in [shared, mine] {
+        _ = try await machine.read(range.page(1))
+        try await space.protect(range, .read)
+        await expectThrows(AccessError.segv(range.page(0), .accErr)) {
+          try await machine.write(range.page(0), 6)
+        }
+        try await space.protect(range, .readWrite)
+      }
+      // Dirty already: the next write tells nothing new. Clean, or the file's: it has to fault.
+      #expect(space.entry(at: shared.page(0)).isWritable)
+      #expect(!space.entry(at: shared.page(1)).isWritable)
+      #expect(!space.entry(at: mine.page(1)).isWritable)
+      try await machine.write(shared.page(1), 7)
+      try await machine.write(mine.page(1), 8)
+      try await file.writeBack()
+      #expect(file.stored(0, count: 8) == UInt64(5).bytes)
+      #expect(file.stored(4096, count: 8) == UInt64(7).bytes)
+      #expect(try await machine.read(mine.page(1)) == 8)
+      try await Self.end(machine, file)
+    }
+  }
+
+  @Test func daxMappings_areEINVAL() throws {
+    let machine = try TestMachine()
+    try machine.run {
+      let file = try machine.mm.createFile("pmem", bytes: 8192, isDAX: true)
+      let range = try await Self.map(machine.space, file, pages: 2, shared: true)
+      try await machine.write(range.start, 5)
+      await expectThrows(KernelError.EINVAL) {
+        try await machine.device.take(machine.space, range)
+      }
+      #expect(machine.space.why(range.start)?.kind == .specialMapping)
+      #expect(try await machine.read(range.start) == 5)
+      try await Self.end(machine, file)
+    }
+  }
+
   @Test func driverMappings_areReadable_andCopiedByAPrivateWrite() throws {
     let machine = try TestMachine()
     let space = machine.space

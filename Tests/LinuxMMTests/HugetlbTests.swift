@@ -7,6 +7,16 @@ import Testing
 @Suite struct HugetlbTests {
   private static let size = UInt64(HugePage.pages) << 12
 
+  private static func expect(
+    _ machine: TestMachine, total: Int, free: Int, reserved: Int,
+    sourceLocation: SourceLocation = #_sourceLocation
+  ) {
+    let counters = machine.mm.hugetlbCounters
+    #expect(
+      [counters.total, counters.free, counters.reserved] == [total, free, reserved],
+      sourceLocation: sourceLocation)
+  }
+
   private func run(
     pool: Int, _ body: @escaping (TestMachine) async throws -> Void
   ) throws {
@@ -17,8 +27,7 @@ import Testing
       for space in machine.mm.addressSpaces { await space.exit() }
       await machine.mm.drainLRUOfAllCPUs()
     }
-    #expect(
-      machine.mm.hugetlbCounters == HugetlbCounters(total: pool, free: pool, reserved: 0))
+    Self.expect(machine, total: pool, free: pool, reserved: 0)
     #expect(machine.mm.setHugetlbPages(0) == 0)
     #expect(machine.mm.freeSystemPages == 4095)
   }
@@ -34,7 +43,7 @@ import Testing
       try await machine.write(start + Self.size - 8, 5)
       #expect(try await machine.read(start + Self.size - 8) == 5)
       #expect(try await machine.read(start) == 0)
-      #expect(mm.hugetlbCounters == HugetlbCounters(total: 3, free: 2, reserved: 1))
+      Self.expect(machine, total: 3, free: 2, reserved: 1)
       #expect(machine.space.counters.rss == 0)
       try machine.check()
     }
