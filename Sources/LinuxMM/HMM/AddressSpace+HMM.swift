@@ -125,13 +125,15 @@ extension AddressSpace {
       if entry.has(PageTableEntry.Bit.noAccess) || (wantsWrite && !entry.isWritable) {
         return try missing()
       }
-      if entry.has(PageTableEntry.Bit.special) && !entry.isZeroPage {
+      let isHugetlb = vma.flags.contains(.hugetlb)
+      if entry.has(PageTableEntry.Bit.special) && !entry.isZeroPage && !isHugetlb {
         // A frame without a page behind it (`!vm_normal_page`).
         if required { throw .EFAULT }
         return .result(HMMPFN.error)
       }
       let write = entry.isWritable ? HMMPFN.write : 0
-      return .result(entry.frame.rawValue | HMMPFN.valid | write)
+      let order = isHugetlb ? UInt64(HugePage.order) << HMMPFN.orderShift : 0
+      return .result(entry.frame.rawValue | HMMPFN.valid | write | order)
     }
     switch kind {
     case .deviceRead, .deviceWrite:
