@@ -38,8 +38,8 @@ public protocol DevicePagemapOperations: AnyObject {
   /// The same of pages in a row; a driver with much to do for each may do it at once.
   func pagesFree(_ range: PFNRange)
 
-  /// A huge page of 512 device pages is now single pages, of which some may be freed next; each goes
-  /// back through ``pageFree(_:)`` alone (`folio_split`).
+  /// A huge page of 512 device pages is now single pages, of which some may be freed next; each
+  /// goes back through ``pageFree(_:)`` alone (`folio_split`).
   ///
   /// LOCKING: atomic context.
   func folioSplit(_ range: PFNRange)

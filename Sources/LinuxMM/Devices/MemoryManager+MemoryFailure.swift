@@ -6,7 +6,8 @@ extension MemoryManager {
   /// gets SIGBUS with `EHWPOISON` (`memory_failure` on device memory).
   ///
   /// Sleeps for the page's lock. True when the page went back to its driver; false when it was free
-  /// already, or somebody else still holds a reference, which also keeps a huge page from being split.
+  /// already, or somebody else still holds a reference, which also keeps a huge page from being
+  /// split.
   ///
   /// LOCKING: no process's `mmapLock` is needed; the page's lock must not be held.
   public func memoryFailure(_ pfn: PFN) async -> Bool {

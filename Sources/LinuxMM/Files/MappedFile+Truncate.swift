@@ -26,8 +26,8 @@ extension MappedFile {
   /// Makes `range`, in bytes, read as zeroes and frees its whole pages (`fallocate`,
   /// `FALLOC_FL_PUNCH_HOLE`); the size stays.
   ///
-  /// Private copies stay: they are no longer the file's. `EINVAL` for an empty range, `EACCES` for a
-  /// file opened for reading.
+  /// Private copies stay: they are no longer the file's. `EINVAL` for an empty range, `EACCES` for
+  /// a file opened for reading.
   public func punchHole(_ range: Range<UInt64>) async throws(KernelError) {
     guard !range.isEmpty else { throw .EINVAL }
     guard !isReadOnly else { throw .EACCES }

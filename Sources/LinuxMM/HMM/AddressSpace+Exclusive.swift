@@ -11,12 +11,12 @@ extension AddressSpace {
   ///
   /// Each page is faulted in for writing. The pages from the first on that could be had are
   /// returned, nil for one that somebody else had locked or changed meanwhile, that is not
-  /// anonymous, or part of a huge page that can't be split. Those returned are locked and referenced: the device's access lasts at least until
-  /// the caller has programmed it and calls ``unlock`` and ``put`` (R47); it does so inside a
-  /// notifier's critical section.
+  /// anonymous, or part of a huge page that can't be split. Those returned are locked and
+  /// referenced: the device's access lasts at least until the caller has programmed it and calls
+  /// ``unlock`` and ``put`` (R47); it does so inside a notifier's critical section.
   ///
-  /// Errors of the first page as of ``getUserPages(_:pages:_:)``; `EINVAL` for ends that aren't page
-  /// aligned.
+  /// Errors of the first page as of ``getUserPages(_:pages:_:)``; `EINVAL` for ends that aren't
+  /// page aligned.
   ///
   /// LOCKING: `mmapLock` held by the caller.
   public func makeDeviceExclusive(
@@ -85,8 +85,8 @@ extension AddressSpace {
     _ vma: VMA, _ address: VirtualAddress, _ slot: Int, _ entry: PageTableEntry
   ) async -> FaultStep {
     let pfn = entry.frame
-    // LOCKING: the reference is taken under the page-table lock in which the entry was read; without
-    // it the page could be freed while we sleep for its lock (M19).
+    // LOCKING: the reference is taken under the page-table lock in which the entry was read;
+    // without it the page could be freed while we sleep for its lock (M19).
     manager.get(pfn)
     await manager.lock(pfn)
     let event = NotifierEvent(.exclusive, VirtualRange(start: address.pageBase, pages: 1))

@@ -39,8 +39,8 @@ extension MemoryManager {
       total: hugetlb.total, free: hugetlb.free.count, reserved: hugetlb.reserved)
   }
 
-  /// Makes the pool `count` huge pages large, as far as there is memory in one piece, and pages that
-  /// nobody uses or was promised can be given back (`nr_hugepages`); how many it has then.
+  /// Makes the pool `count` huge pages large, as far as there is memory in one piece, and pages
+  /// that nobody uses or was promised can be given back (`nr_hugepages`); how many it has then.
   @discardableResult
   public func setHugetlbPages(_ count: Int) -> Int {
     while hugetlb.total < count, let head = frames.takeHuge() {

@@ -5,11 +5,11 @@ import KernelRuntime
 extension AddressSpace {
   /// Maps frames of RAM without counting them as pages (`remap_pfn_range`, `VM_PFNMAP`).
   ///
-  /// The frames stay the driver's; it keeps them until the mapping is gone. A private mapping gets a
-  /// copy of a frame at the first write.
+  /// The frames stay the driver's; it keeps them until the mapping is gone. A private mapping gets
+  /// a copy of a frame at the first write.
   ///
-  /// `EINVAL` for no frames, frames that are no RAM, or an address that isn't page aligned; `EEXIST`,
-  /// `ENOMEM` as for other mappings, with nothing mapped.
+  /// `EINVAL` for no frames, frames that are no RAM, or an address that isn't page aligned;
+  /// `EEXIST`, `ENOMEM` as for other mappings, with nothing mapped.
   public func mapFrames(
     _ frames: PFNRange, _ protection: Protection, shared: Bool = true, at: VirtualAddress? = nil
   ) async throws(KernelError) -> VirtualAddress {

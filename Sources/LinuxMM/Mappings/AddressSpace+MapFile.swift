@@ -8,8 +8,8 @@ extension AddressSpace {
   /// write. Addresses beyond the end of the file can be mapped, but a touch gets SIGBUS.
   ///
   /// `EINVAL` for no bytes, an offset or an address that isn't page aligned; `EOVERFLOW` when the
-  /// range ends beyond the longest file; `EACCES` for a shared writable mapping of a file opened for
-  /// reading; `EEXIST` and `ENOMEM` as for anonymous memory.
+  /// range ends beyond the longest file; `EACCES` for a shared writable mapping of a file opened
+  /// for reading; `EEXIST` and `ENOMEM` as for anonymous memory.
   public func map(
     _ file: MappedFile, offset: UInt64 = 0, bytes: UInt64, _ protection: Protection, shared: Bool,
     at: VirtualAddress? = nil, name: String = ""

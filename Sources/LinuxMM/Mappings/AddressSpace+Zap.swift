@@ -82,9 +82,9 @@ extension AddressSpace {
 
   /// Changes what `range` allows (`mprotect`).
   ///
-  /// `EINVAL` for an empty range or ends that aren't page aligned, or within a hugetlb page; `ENOMEM`
-  /// when part of it isn't mapped, `EACCES` for writing to a shared file that was opened for reading; nothing is changed
-  /// then.
+  /// `EINVAL` for an empty range or ends that aren't page aligned, or within a hugetlb page;
+  /// `ENOMEM` when part of it isn't mapped, `EACCES` for writing to a shared file that was opened
+  /// for reading; nothing is changed then.
   public func protect(
     _ range: VirtualRange, _ protection: Protection
   ) async throws(KernelError) {

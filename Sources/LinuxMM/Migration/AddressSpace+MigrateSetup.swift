@@ -8,8 +8,8 @@ extension AddressSpace {
   /// Best effort: an empty result is a success (R6), and the driver looks at each source.
   ///
   /// `EINVAL`, with nothing changed: ends that aren't page aligned, an empty range, a range outside
-  /// one mapping, a special, hugetlb or DAX mapping (R5), more pages than `buffers` holds (R1), or a fault page
-  /// that isn't device-private (R25).
+  /// one mapping, a special, hugetlb or DAX mapping (R5), more pages than `buffers` holds (R1), or
+  /// a fault page that isn't device-private (R25).
   ///
   /// LOCKING: `mmapLock` held by the caller from here to finalize (R4). Page locks are only tried
   /// (R21).

@@ -5,8 +5,9 @@ extension MemoryManager {
   /// Collects device pages by frame number, wherever they are mapped (`migrate_device_range`).
   ///
   /// A huge page that lies whole in the range is collected as one word, which a driver meets only
-  /// if it made huge pages; its parts are split off otherwise. Free pages and pages that others have locked are left out (R30), so a driver that empties its
-  /// memory repeats until nothing is left. `buffers` holds at least the range.
+  /// if it made huge pages; its parts are split off otherwise. Free pages and pages that others
+  /// have locked are left out (R30), so a driver that empties its memory repeats until nothing is
+  /// left. `buffers` holds at least the range.
   ///
   /// LOCKING: no process's `mmapLock` is needed.
   public func migrateDeviceSetup(

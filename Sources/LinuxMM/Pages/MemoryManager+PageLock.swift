@@ -1,8 +1,8 @@
 public import Base
 import KernelRuntime
 
-// The page lock is one bit, that of the first page for a huge page; sleepers wait on one of a few queues, chosen by frame number, and are
-// woken when the bit is cleared.
+// The page lock is one bit, that of the first page for a huge page; sleepers wait on one of a few
+// queues, chosen by frame number, and are woken when the bit is cleared.
 extension MemoryManager {
   private static let waitTableSize = 64
 

@@ -19,8 +19,8 @@ extension AddressSpace {
   /// device come back. A driver may migrate them to its device all the same.
   ///
   /// - `EPERM`: the limit is zero
-  /// - `ENOMEM`: beyond ``lockLimit``; or part of the range isn't mapped or can't be faulted in, and
-  ///   the rest stays locked
+  /// - `ENOMEM`: beyond ``lockLimit``; or part of the range isn't mapped or can't be faulted in,
+  ///   and the rest stays locked
   /// - `EAGAIN`: no memory for a page; the range stays locked
   public func lockMemory(
     _ range: VirtualRange, onFault: Bool = false

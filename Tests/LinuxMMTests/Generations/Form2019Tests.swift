@@ -131,8 +131,8 @@ import Testing
     }
   }
 
-  /// "For empty entries ... we do set MIGRATE_PFN_MIGRATE ... Note that this can still fail and thus
-  /// inside the device driver must check if the migration was successful for those entries".
+  /// "For empty entries ... we do set MIGRATE_PFN_MIGRATE ... Note that this can still fail and
+  /// thus inside the device driver must check if the migration was successful for those entries".
   @Test func emptyPlaces_migrateWithoutAPage_andMayBeLostToAFault() throws {
     let machine = try TestMachine()
     try machine.run {

@@ -43,8 +43,8 @@ import Testing
     #expect(seen == [.mmapReadLock, .migrateCollect, .migrateFinalize, .mmapReadUnlock])
   }
 
-  /// "the migrate_pgmap_owner field set to the args->pgmap_owner": the owner's mirror lets the event
-  /// pass, and its sequence still holds; another's doesn't.
+  /// "the migrate_pgmap_owner field set to the args->pgmap_owner": the owner's mirror lets the
+  /// event pass, and its sequence still holds; another's doesn't.
   @Test func theEventCarriesTheOwner() throws {
     let machine = try TestMachine()
     try machine.run {

@@ -2,8 +2,8 @@ import Base
 import KernelRuntime
 import LinuxMM
 
-/// One process's use of a ``MirrorDevice``: the device's page table of that process, kept in step by
-/// a notifier of the whole address space.
+/// One process's use of a ``MirrorDevice``: the device's page table of that process, kept in step
+/// by a notifier of the whole address space.
 final class DeviceMirror: IntervalNotifierOperations {
   struct Entry: Equatable {
     enum Access { case read, write, atomic }

@@ -50,8 +50,8 @@ extension AddressSpace {
   /// The text's code waits for page locks; here they are tried, as in every form since (R21). Its
   /// walk skips device pages although its words speak of them; here they are taken.
   ///
-  /// `EINVAL`, with nothing changed: no mapping, a special or hugetlb mapping, an end outside of it,
-  /// an empty range, or an array without room for every page (R1). A fault's own page is
+  /// `EINVAL`, with nothing changed: no mapping, a special or hugetlb mapping, an end outside of
+  /// it, an empty range, or an array without room for every page (R1). A fault's own page is
   /// `faultPage`, for which the text has no word: its faults didn't lock the page.
   ///
   /// LOCKING: `mmapLock` held by the caller (`mmap_sem`).
