@@ -43,10 +43,18 @@ public final class UserProcess {
   }
 
   /// Moves what can be moved of a range to the device. `ENODEV` without an open device.
-  public func migrateToDevice(_ range: VirtualRange) async throws(KernelError) -> MigrationResult {
+  ///
+  /// With `explains`, ``MigrationResult/stayed`` says of each page that stayed why it did.
+  public func migrateToDevice(
+    _ range: VirtualRange, explains: Bool = false
+  ) async throws(KernelError) -> MigrationResult {
     guard let context else { throw .ENODEV }
-    return try await context.migrateToDevice(range)
+    return try await context.migrateToDevice(range, explains: explains)
   }
+
+  /// Why the page at `address` would not go to the device now; nil when it could, or without an
+  /// open device.
+  public func why(_ address: VirtualAddress) -> MigrationReason? { context?.why(address) }
 
   /// Brings back what of a range lives on the device, as an access of the CPU to each page would.
   /// The pages brought back.

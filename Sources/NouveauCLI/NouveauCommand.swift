@@ -21,6 +21,7 @@ struct NouveauCommand: ParsableCommand {
         nouveau fences docs/scenarios/a2-fence-never-signals.yaml
                                             Fence timelines, and who waits for whom.
         nouveau bench                       Figures, with raw memcpy beside.
+        nouveau generations                 Page-table walks of three API generations.
         nouveau schema                      Every key of scenario files.
         nouveau devices                     This machine's NVIDIA boards, read only.
         nouveau firmware verify             Microcode: is it what its sources build?
@@ -28,6 +29,6 @@ struct NouveauCommand: ParsableCommand {
     subcommands: [
       DemoCommand.self, RunCommand.self, SweepCommand.self, ExploreCommand.self,
       ReplayCommand.self, MergeCommand.self, BenchCommand.self, SchemaCommand.self,
-      DevicesCommand.self, FirmwareCommand.self, FencesCommand.self,
+      DevicesCommand.self, FirmwareCommand.self, FencesCommand.self, GenerationsCommand.self,
     ])
 }

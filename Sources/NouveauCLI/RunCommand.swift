@@ -15,6 +15,7 @@ struct RunCommand: ParsableCommand {
       EXAMPLES
         nouveau run docs/scenarios/*.yaml
         nouveau run docs/scenarios/ping-pong.yaml --seed 99
+        nouveau run docs/scenarios/why-pages-stay.yaml --explain
         nouveau run docs/scenarios/fences-in-order.yaml --trace run.json
         (open the trace at ui.perfetto.dev or chrome://tracing)
       """)
@@ -31,6 +32,9 @@ struct RunCommand: ParsableCommand {
   @Flag(help: "Print one JSON document instead of text.")
   var json = false
 
+  @Flag(help: "Print which pages did not go to the device in each migration, and why.")
+  var explain = false
+
   @Option(
     help: "Write a Chrome/Perfetto trace of the run (of the last one, with several files).",
     completion: .file(extensions: ["json"]))
@@ -42,7 +46,7 @@ struct RunCommand: ParsableCommand {
 
   func run() throws {
     var batch = ScenarioBatch(makeTarget: Targets.machine)
-    batch.options = RunOptions(seed: seed, isRealTime: realtime)
+    batch.options = RunOptions(seed: seed, isRealTime: realtime, explains: explain)
     batch.isJSON = json
     batch.tracePath = trace
     batch.progress = { number, count, name in Terminal.progress("[\(number)/\(count)] \(name)") }

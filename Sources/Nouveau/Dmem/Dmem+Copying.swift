@@ -12,6 +12,7 @@ extension Dmem {
     #endif
     let scratch = spareScratch.popLast() ?? MigrationScratch(pages: PageSize.pagesPerHuge)
     scratch.reset()
+    scratch.buffers.explains = false
     return scratch
   }
 

@@ -1,7 +1,7 @@
 public import Base
 import DeviceSeam
 import KernelRuntime
-package import LinuxMM
+public import LinuxMM
 
 /// What a bulk migration did, in pages.
 public struct MigrationResult: Hashable, Sendable {
@@ -13,6 +13,8 @@ public struct MigrationResult: Hashable, Sendable {
   public var skipped: Int { requested - moved }
   /// The first error that kept a batch from being copied; its pages are intact in RAM.
   public var error: KernelError?
+  /// Why the skipped pages stayed, by address; empty unless the caller asked.
+  public var stayed: [StayedRange] = []
 
   public init() {}
 }
@@ -34,31 +36,40 @@ extension Dmem {
   /// Works in batches. While one is being copied the next is collected; each is committed only
   /// after its own fence. Pages that can't move stay, which is no error; a batch whose copies fail
   /// stays whole, and the result names the error. Throws `EINVAL` for a range that is empty,
-  /// unaligned or not wholly mapped, and what the core says of mappings that can't migrate.
+  /// unaligned or not wholly mapped, and what the core says of mappings that can't migrate. With
+  /// `explains` the result says of each page that stayed why it did.
   ///
   /// LOCKING: takes the mmap lock for reading, then the svmm mutex.
   /// Kernel: nouveau_dmem_migrate_vma
   package func migrateToDevice(
-    _ svmm: SVMM, _ range: VirtualRange
+    _ svmm: SVMM, _ range: VirtualRange, explains: Bool = false
   ) async throws(KernelError) -> MigrationResult {
     guard !range.isEmpty, range.isPageAligned else { throw .EINVAL }
     await beginOperation()
     defer { endOperation() }
     let space = svmm.space
     await space.mmapLock.lockShared()
-    defer { space.mmapLock.unlockShared() }
+    kernel.trace.record(.mmapReadLock, range.start.rawValue, UInt64(range.pages))
+    defer {
+      space.mmapLock.unlockShared()
+      kernel.trace.record(.mmapReadUnlock, range.start.rawValue, UInt64(range.pages))
+    }
     let parts = try mappedParts(of: range, in: space)
     var result = MigrationResult()
     result.requested = range.pages
 
     var inFlight: BatchInFlight?
-    for batch in batches(of: parts) where result.error == nil {
+    for batch in batches(of: parts) {
+      guard result.error == nil else {
+        if explains { result.stayed.append(batch, MigrationReason(.notTried)) }
+        continue
+      }
       do throws(KernelError) {
         // No chunk is made while a batch's pages are locked: making one could wait for memory.
         if !canReserve(batch.pages), let previous = inFlight.take() {
           await finish(previous, svmm, &result)
         }
-        let started = try await begin(svmm, batch)
+        let started = try await begin(svmm, batch, explains: explains)
         if let previous = inFlight.take() { await finish(previous, svmm, &result) }
         inFlight = consume started
       } catch {
@@ -67,6 +78,7 @@ extension Dmem {
         // migration that has moved pages, and the result says how many.
         if batch.start == range.start { throw error }
         result.error = result.error ?? error
+        if explains { result.stayed.append(batch, MigrationReason(.declined, error: error)) }
       }
       if policy.batchesInFlight == 1, let batch = inFlight.take() {
         await finish(batch, svmm, &result)
@@ -112,12 +124,13 @@ extension Dmem {
 
   /// Collects a batch and starts its copies. Kernel: nouveau_dmem_migrate_chunk, first half
   private func begin(
-    _ svmm: SVMM, _ range: VirtualRange
+    _ svmm: SVMM, _ range: VirtualRange, explains: Bool
   ) async throws(KernelError) -> BatchInFlight {
     let start = kernel.now
     let count = range.pages
     var reservation = await reserve(count)
     let scratch = takeScratch()
+    scratch.buffers.explains = explains
     let request = MigrationRequest(range, owner: owner, select: .system)
     let pages: CollectedPages
     do throws(KernelError) {
@@ -161,7 +174,10 @@ extension Dmem {
         continue
       }
       let wanted = sourceRun(pages, from: index)
-      guard let (taken, chunk) = takePages(&reservation, upTo: wanted) else { return }
+      guard let (taken, chunk) = takePages(&reservation, upTo: wanted) else {
+        for left in index..<pages.count { pages.explain(left, MigrationReason(.noDeviceMemory)) }
+        return
+      }
       let first = index
       index += taken.count
       let address = CopyAddress.vram(chunk.address(of: taken.start))
@@ -172,7 +188,10 @@ extension Dmem {
           scratch.plan.add(from: .host(mapped), to: address, pages: taken.count)
         } catch {
           // These pages stay in RAM; the others go on.
-          for step in 0..<taken.count { dropPage(taken.start + step) }
+          for step in 0..<taken.count {
+            dropPage(taken.start + step)
+            pages.explain(first + step, MigrationReason(.notMappedForDevice, error: error))
+          }
           continue
         }
       } else {
@@ -219,7 +238,8 @@ extension Dmem {
       kernel.trace.record(.dmemCopyFailed, range.start.rawValue, UInt64(error.errno))
       if result.error == nil { result.error = error }
       dropAllDestinations(pages, scratch)
-      pages.abandon()
+      pages.abandon(because: MigrationReason(.copyFailed, error: error))
+      result.stayed.append(range.start, scratch.buffers, pages: range.pages)
       spareScratch.append(scratch)
       return
     }
@@ -230,6 +250,7 @@ extension Dmem {
     counters.cleared += UInt64(moved.withoutSource)
     result.moved += moved.pages
     committed.finalize()
+    result.stayed.append(range.start, scratch.buffers, pages: range.pages)
     kernel.trace.span(
       .dmemBatch, since: start, range.start.rawValue, UInt64(range.pages), UInt64(moved.pages))
     spareScratch.append(scratch)

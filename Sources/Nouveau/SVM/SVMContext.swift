@@ -17,9 +17,18 @@ public final class SVMContext {
   public var instanceAddress: VRAMAddress { svmm.instanceAddress }
 
   /// Moves what can be moved of a range to the device. `EINVAL` when a part isn't mapped or an end
-  /// isn't page aligned; nothing has moved then. Kernel: nouveau_svmm_bind
-  public func migrateToDevice(_ range: VirtualRange) async throws(KernelError) -> MigrationResult {
-    try await svm.dmem.migrateToDevice(svmm, range)
+  /// isn't page aligned; nothing has moved then. With `explains` the result says why pages stayed.
+  /// Kernel: nouveau_svmm_bind
+  public func migrateToDevice(
+    _ range: VirtualRange, explains: Bool = false
+  ) async throws(KernelError) -> MigrationResult {
+    try await svm.dmem.migrateToDevice(svmm, range, explains: explains)
+  }
+
+  /// Why the page at `address` would stay where it is, were it asked to go to the device now; nil
+  /// when nothing speaks against it. Changes nothing.
+  public func why(_ address: VirtualAddress) -> MigrationReason? {
+    svmm.space.why(address, select: .system, owner: svmm.owner)
   }
 
   /// Brings back what of a range lives on the device; the number of pages. `EINVAL` as above, or

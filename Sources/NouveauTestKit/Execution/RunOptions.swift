@@ -6,8 +6,13 @@ public struct RunOptions: Sendable {
   public var isRealTime = false
   /// Keep the trace although no expectation needs it.
   public var isTracing = false
+  /// Keep why pages stayed although no expectation needs it.
+  public var explains = false
 
-  public init(seed: UInt64? = nil, isRealTime: Bool = false, isTracing: Bool = false) {
+  public init(
+    seed: UInt64? = nil, isRealTime: Bool = false, isTracing: Bool = false, explains: Bool = false
+  ) {
+    self.explains = explains
     self.seed = seed
     self.isRealTime = isRealTime
     self.isTracing = isTracing

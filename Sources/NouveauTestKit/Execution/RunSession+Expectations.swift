@@ -12,6 +12,7 @@ extension RunSession {
     }
     for (span, check) in expectation.data { checkData(span, check, step) }
     checkLocations(expectation.locations, step)
+    for (span, reason) in expectation.reasons { checkReasons(span, reason, step) }
     for (name, comparison) in expectation.counters {
       guard let value = target.counter(name) else {
         fail(step, expected: "\(name) \(comparison)", got: "this target has no such counter")
@@ -81,6 +82,34 @@ extension RunSession {
           step, expected: "\(PageRange(run.first, run.last)) of \(span.mapping): \(location)",
           got: run.found.rawValue)
       }
+    }
+  }
+
+  /// One report for each run of pages that stayed for another reason, or moved.
+  private func checkReasons(_ span: PageSpan, _ wanted: String?, _ step: Step) {
+    let expected = wanted ?? "it moved"
+    guard let last = migrations.last(where: { $0.span.mapping == span.mapping }) else {
+      fail(step, expected: "\(span.pages) of \(span.mapping): \(expected)", got: "no migration yet")
+      return
+    }
+    var runs: [(first: Int, last: Int, found: String)] = []
+    for page in span.pages.pages {
+      let stayed = last.reason(of: page)
+      guard stayed?.reason != wanted else { continue }
+      let isAsked = last.span.pages.pages.contains(page)
+      let found =
+        stayed.map { "\($0.reason): \($0.detail)" }
+        ?? (isAsked ? "it moved" : "step \(last.step) did not ask for it")
+      if let run = runs.last, run.last == page - 1 && run.found == found {
+        runs[runs.count - 1].last = page
+      } else {
+        runs.append((page, page, found))
+      }
+    }
+    for run in runs {
+      fail(
+        step, expected: "\(PageRange(run.first, run.last)) of \(span.mapping): \(expected)",
+        got: run.found)
     }
   }
 

@@ -40,7 +40,7 @@ extension RunSession {
     case .read(let span, let check, let by): try await read(step, span, check, by)
     case .touch(let span, let write): try await target.touch(span, write: write)
     case .migrate(let span, let side, let moved):
-      let count = try await target.migrate(span, to: side)
+      let count = try await migrate(step, span, to: side)
       if let moved, !moved.holds(for: UInt64(count)), !isTolerant {
         fail(step, expected: "\(moved) pages moved", got: "\(count)")
       }
@@ -57,6 +57,22 @@ extension RunSession {
     case .pin, .unpin, .hold, .release: try await reference(step.action)
     case .parallel, .repeated, .spawn, .join, .arm, .disarm: await control(step)
     }
+  }
+
+  private func migrate(_ step: Step, _ span: PageSpan, to side: MemorySide)
+    async throws(OperationFailure) -> Int
+  {
+    guard explains && side == .device else { return try await target.migrate(span, to: side) }
+    var stayed: [StayedPages] = []
+    var moved: Int?
+    defer {
+      migrations.append(
+        MigrationNote(
+          step: step.number, title: step.title, span: span, moved: moved, stayed: stayed))
+    }
+    let count = try await target.migrate(span, to: side, stayed: &stayed)
+    moved = count
+    return count
   }
 
   // MARK: bytes

@@ -20,14 +20,19 @@ final class RunSession {
   /// The memory under a page failed because the scenario said so: its bytes may be gone.
   var hasPoisoned = false
   var stepCount = 0
+  /// Whether migrations are to say why pages stayed.
+  let explains: Bool
+  /// What migrations to the device did, when they are to say.
+  var migrations: [MigrationNote] = []
   /// The explorer's run that this is; nil outside explorations.
   let flow: FlowRun?
   private let fills: FillCache?
 
   init(
     _ scenario: Scenario, _ target: any ScenarioTarget, _ observer: ((RunProgress) -> Void)?,
-    flow: FlowRun? = nil, fills: FillCache? = nil
+    flow: FlowRun? = nil, fills: FillCache? = nil, explains: Bool = false
   ) {
+    self.explains = explains || Self.expectsReasons(scenario.steps)
     self.scenario = scenario
     self.target = target
     self.observer = observer
@@ -130,6 +135,19 @@ final class RunSession {
       }
     }
     armed.removeAll { point == nil || $0.request.point == point }
+  }
+
+  /// Whether a step expects a reason.
+  private static func expectsReasons(_ steps: [Step]) -> Bool {
+    steps.contains { step in
+      switch step.action {
+      case .expect(let expectation): !expectation.reasons.isEmpty
+      case .parallel(let branches): branches.contains { expectsReasons($0.steps) }
+      case .spawn(let branch): expectsReasons(branch.steps)
+      case .repeated(_, let steps): expectsReasons(steps)
+      default: false
+      }
+    }
   }
 
   // MARK: small tables

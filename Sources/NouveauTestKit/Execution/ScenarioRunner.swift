@@ -31,7 +31,7 @@ public struct ScenarioRunner {
         got: error.name)
       return (Self.report(scenario, plan, [mismatch]), nil)
     }
-    let session = RunSession(scenario, target, observer)
+    let session = RunSession(scenario, target, observer, explains: options.explains)
     do throws(RunFailure) {
       try target.run { await session.main() }
     } catch {
@@ -54,7 +54,8 @@ public struct ScenarioRunner {
           session.target.counter(counter.name).map { (counter.name, $0) }
         }
       } ?? [],
-      duration: session?.target.kernel.now ?? 0)
+      duration: session?.target.kernel.now ?? 0,
+      migrations: session.flatMap { $0.explains ? $0.migrations : nil })
   }
 
   static func needsTrace(_ steps: [Step]) -> Bool {

@@ -88,6 +88,10 @@ public protocol ScenarioTarget: AnyObject {
   func touch(_ span: PageSpan, write: Bool) async throws(OperationFailure)
   /// Pages that moved.
   func migrate(_ span: PageSpan, to side: MemorySide) async throws(OperationFailure) -> Int
+  /// As above; adds the pages that stayed, by page, also when it throws. A target that can't tell
+  /// needs not have it: then nothing is added, and scenarios can't expect reasons.
+  func migrate(_ span: PageSpan, to side: MemorySide, stayed: inout [StayedPages])
+    async throws(OperationFailure) -> Int
   func protect(_ span: PageSpan, _ protection: ScenarioProtection) async throws(OperationFailure)
   func unmap(_ span: PageSpan) async throws(OperationFailure)
   func exit(process: String) async throws(OperationFailure)
@@ -135,5 +139,11 @@ extension ScenarioTarget {
 
   public func poison(mapping: String, page: Int) async throws(OperationFailure) {
     throw OperationFailure(.EOPNOTSUPP)
+  }
+
+  public func migrate(_ span: PageSpan, to side: MemorySide, stayed: inout [StayedPages])
+    async throws(OperationFailure) -> Int
+  {
+    try await migrate(span, to: side)
   }
 }

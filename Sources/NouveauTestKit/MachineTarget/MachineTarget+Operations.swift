@@ -98,6 +98,26 @@ extension MachineTarget: ScenarioTarget {
     }
   }
 
+  public func migrate(_ span: PageSpan, to side: MemorySide, stayed: inout [StayedPages])
+    async throws(OperationFailure) -> Int
+  {
+    guard side == .device else { return try await migrate(span, to: side) }
+    let place = try place(span.mapping)
+    let range = place.range(span.pages)
+    let result = try await calling { () throws(KernelError) in
+      try await place.process.migrateToDevice(range, explains: true)
+    }
+    for part in result.stayed {
+      let first = span.pages.first + VirtualRange(range.start, part.range.start).pages
+      stayed.append(
+        StayedPages(
+          PageRange(first, first + part.range.pages - 1), reason: part.reason.kind.rawValue,
+          detail: part.reason.description))
+    }
+    if let error = result.error { throw OperationFailure(error) }
+    return result.moved
+  }
+
   public func protect(_ span: PageSpan, _ protection: ScenarioProtection)
     async throws(OperationFailure)
   {

@@ -14,6 +14,12 @@ extension ScenarioBuilder {
         result.locations.append((span, PageLocation(rawValue: word.text) ?? .none))
       }
     }
+    for (mapping, pages) in object["why"]?.table ?? [] {
+      for (range, word) in pages.table {
+        let reason = word.text == "none" ? nil : word.text
+        result.reasons.append((pageSpan(mapping: mapping, pages: range), reason))
+      }
+    }
     result.counters = counts(object["counters"])
     if let errors = object["errors"] {
       if case .text = errors.value {

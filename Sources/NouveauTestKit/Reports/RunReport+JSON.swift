@@ -1,7 +1,7 @@
 extension RunReport {
   /// The report as a JSON object.
   public var json: JSONValue {
-    .object([
+    var fields: [(String, JSONValue)] = [
       ("scenario", .string(scenario)),
       ("file", .string(file)),
       ("covers", .list(covers.map { .string($0) })),
@@ -14,7 +14,9 @@ extension RunReport {
       ("injected", .object(injected.map { ($0.point, .number($0.strikes)) })),
       ("counters", .object(counters.map { ($0.name, .number($0.value)) })),
       ("replay", .string(replay)),
-    ])
+    ]
+    if let migrations { fields.append(("migrations", .list(migrations.map(\.json)))) }
+    return .object(fields)
   }
 }
 

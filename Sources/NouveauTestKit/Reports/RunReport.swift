@@ -35,6 +35,8 @@ public struct RunReport: Sendable {
   public let counters: [(name: String, value: UInt64)]
   /// Nanoseconds on the kernel's clock.
   public let duration: UInt64
+  /// What migrations to the device did and why pages stayed; nil when nobody asked.
+  public let migrations: [MigrationNote]?
 
   public var passed: Bool { mismatches.isEmpty }
 

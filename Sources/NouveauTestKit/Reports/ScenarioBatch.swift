@@ -61,7 +61,10 @@ public struct ScenarioBatch {
       progress?(index + 1, scenarios.count, scenario.name)
       let (report, target) = runner.run(scenario, options)
       reports.append(report)
-      if !isJSON { print(report.text()) }
+      if !isJSON {
+        print(report.text())
+        if options.explains { print(report.explanation()) }
+      }
       if let tracePath, let target, !write(target.kernel.trace, to: tracePath) {
         complain("\(tracePath): error: the trace can't be written; name a writable file\n")
         return .badInput

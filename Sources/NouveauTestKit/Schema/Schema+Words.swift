@@ -1,5 +1,6 @@
 import Base
 import KernelRuntime
+import LinuxMM
 
 // Words that more than one key allows.
 extension Schema {
@@ -58,6 +59,11 @@ extension Schema {
     SchemaChoice("swap", "swap space"),
     SchemaChoice("poison", "a mark that the page's bytes are lost"),
   ]
+
+  /// Why a page stayed in a migration.
+  static let reasons: [SchemaChoice] =
+    [SchemaChoice("none", "the page moved")]
+    + MigrationReason.Kind.allCases.map { SchemaChoice($0.rawValue, $0.summary) }
 
   /// What a step may come back with: success, a signal, or a kernel error.
   static let outcomes: [SchemaChoice] =

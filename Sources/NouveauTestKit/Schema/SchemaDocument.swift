@@ -88,6 +88,7 @@ public enum SchemaDocument {
     table("Patterns (`fill`)", Schema.patterns)
     table("Contents (`read`, `data`)", Schema.contents)
     table("Places (`location`)", Schema.locations)
+    table("Reasons (`why`)", Schema.reasons)
     return lines.joined(separator: "\n")
   }
 }
