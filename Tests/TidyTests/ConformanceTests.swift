@@ -44,6 +44,9 @@ import Testing
     ("vgem", "unload", "unloading a kernel module"),
     ("uffd-unit-tests", "minor-wp", "write protection of shared memory is refused here"),
     ("uffd-unit-tests", "minor-collapse", "shared memory has no huge pages here"),
+    ("migration", "shared_anon_thp", "shared memory has no huge pages here"),
+    ("migration", "private_anon_htlb", "migrate_vma refuses hugetlb; there is no move_pages here"),
+    ("migration", "shared_anon_htlb", "migrate_vma refuses hugetlb; there is no move_pages here"),
   ]
 
   struct Row: Hashable {
