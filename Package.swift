@@ -47,16 +47,21 @@ let modules: [Module] = [
   Module(
     name: "NouveauTestKit",
     needs: [
-      "Base", "KernelRuntime", "DeviceSeam", "LinuxMM", "DMAFence", "Nouveau", "EmulatedGPU",
-      "Machine",
+      "Base", "KernelRuntime", "DeviceSeam", "LinuxMM", "DMAFence", "Falcon", "Nouveau",
+      "EmulatedGPU", "Machine",
     ],
     products: [yams, deque]),
-  Module(name: "PCIDiscovery", needs: ["Base"]),
+  Module(name: "PCIDiscovery", needs: ["Base", "KernelRuntime", "DeviceSeam"]),
+  Module(
+    name: "Fuzzing",
+    needs: [
+      "Base", "KernelRuntime", "DeviceSeam", "NVHardware", "Falcon", "EmulatedGPU", "PCIDiscovery",
+    ]),
   Module(
     name: "NouveauCLI",
     needs: [
       "Base", "KernelRuntime", "LinuxMM", "DMAFence", "Nouveau", "EmulatedGPU", "Machine",
-      "NouveauTestKit", "PCIDiscovery", "Falcon",
+      "NouveauTestKit", "PCIDiscovery", "Falcon", "Fuzzing",
     ],
     products: [arguments], tests: nil, isCommand: true),
 ]

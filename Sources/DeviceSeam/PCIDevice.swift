@@ -45,11 +45,26 @@ public protocol ApertureWindow: AnyObject {
   func write32(_ value: UInt32, at offset: UInt64)
 }
 
+/// Which of the bus's three sides a function is on.
+public enum PCIDeviceSide: String, Sendable, Codable {
+  /// A device of this project's own, which may be driven.
+  case emulated
+  /// A device that someone recorded.
+  case recorded
+  /// A device in this machine, which may only be read.
+  case real
+
+  /// Whether a driver may write to it. On the other sides writes go nowhere.
+  public var mayBeDriven: Bool { self == .emulated }
+}
+
 /// What the bus gives a driver for one function: the driver's whole view of the hardware.
 ///
 /// Three sides stand behind it: the emulated device, a recording, and a real device that can only
-/// be read.
+/// be read. A driver asks ``side`` before its first write.
 public protocol PCIDevice: PCIConfigurationSpace {
+  /// Emulated, unless the type says otherwise.
+  var side: PCIDeviceSide { get }
   /// Such as `0000:01:00.0`.
   var busAddress: String { get }
   /// BAR0, the registers.
@@ -60,6 +75,10 @@ public protocol PCIDevice: PCIConfigurationSpace {
   var interrupt: InterruptLine { get }
   /// Through which alone the device reaches host memory.
   var dma: DMAAddressSpace { get }
+}
+
+extension PCIDevice {
+  public var side: PCIDeviceSide { .emulated }
 }
 
 /// Where a driver gets firmware images from (`request_firmware`).

@@ -93,9 +93,9 @@ public struct FalconEncoding: Sendable {
   /// The length in bytes, 2 to 4.
   public let length: Int
   /// The bits that tell this row from others, as a little-endian word.
-  let mask: UInt32
+  package let mask: UInt32
   /// Those bits' values.
-  let match: UInt32
+  package let match: UInt32
   /// Every bit with a meaning; the others are unused and the core ignores them.
   let used: UInt32
 

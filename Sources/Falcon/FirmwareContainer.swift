@@ -46,11 +46,17 @@ public struct FirmwareContainer: Hashable, Sendable {
 
   /// Wraps an assembled program; code and data are padded to whole pages and words.
   public init(program: FalconProgram, chip: UInt32, version: UInt32, entry: UInt32 = 0) {
+    self.init(
+      code: program.code, data: program.data, chip: chip, version: version, entry: entry)
+  }
+
+  /// Wraps code and data, which are padded to whole pages and words.
+  package init(code: [UInt8], data: [UInt8], chip: UInt32, version: UInt32, entry: UInt32 = 0) {
     self.chip = chip
     self.version = version
     self.entry = entry
-    code = Self.padded(program.code, to: 0x100)
-    data = Self.padded(program.data, to: 4)
+    self.code = Self.padded(code, to: 0x100)
+    self.data = Self.padded(data, to: 4)
   }
 
   private static func padded(_ bytes: [UInt8], to unit: Int) -> [UInt8] {
@@ -69,6 +75,14 @@ public struct FirmwareContainer: Hashable, Sendable {
       UInt32(code.count), UInt32(data.count), entry, 0,
     ])
     return file + SHA256.digest(file + payload) + payload
+  }
+
+  /// Puts the digest that belongs to a file into it, whatever else is wrong with the file.
+  package static func seal(_ file: inout [UInt8]) {
+    let digest = Place.header + Place.digest
+    guard file.count >= digest + 32 else { return }
+    let covered = Array(file[..<digest]) + Array(file[(digest + 32)...])
+    file.replaceSubrange(digest..<digest + 32, with: SHA256.digest(covered))
   }
 
   private static func words(_ words: [UInt32]) -> [UInt8] {

@@ -21,6 +21,33 @@ public enum FirmwareError: Error, Hashable, Sendable {
   /// The file is not what the digest was made of.
   case badDigest(offset: Int)
 
+  /// The field that says so, in bytes from the image's begin.
+  public var offset: Int {
+    switch self {
+    case .truncated(let offset, _, _), .wrongMagic(let offset, _),
+      .unsupportedVersion(let offset, _), .wrongSize(let offset, _, _),
+      .badHeader(let offset, _), .badPart(let offset, _, _), .wrongChip(let offset, _, _),
+      .wrongProcessor(let offset, _), .badEntry(let offset, _), .badDigest(let offset):
+      offset
+    }
+  }
+
+  /// The case, in a word or two.
+  public var name: String {
+    switch self {
+    case .truncated: "truncated"
+    case .wrongMagic: "wrong magic"
+    case .unsupportedVersion: "unsupported version"
+    case .wrongSize: "wrong size"
+    case .badHeader: "bad header"
+    case .badPart: "bad part"
+    case .wrongChip: "wrong chip"
+    case .wrongProcessor: "wrong processor"
+    case .badEntry: "bad entry"
+    case .badDigest: "bad digest"
+    }
+  }
+
   /// What the kernel's loader would return: `EINVAL` for a malformed image, `ENODEV` for one of
   /// another device, `EBADMSG` for a damaged one.
   public var kernelError: KernelError {

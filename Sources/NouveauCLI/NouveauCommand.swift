@@ -25,10 +25,12 @@ struct NouveauCommand: ParsableCommand {
         nouveau schema                      Every key of scenario files.
         nouveau devices                     This machine's NVIDIA boards, read only.
         nouveau firmware verify             Microcode: is it what its sources build?
+        nouveau fuzz                        Damaged inputs: does anything trap?
       """,
     subcommands: [
       DemoCommand.self, RunCommand.self, SweepCommand.self, ExploreCommand.self,
       ReplayCommand.self, MergeCommand.self, BenchCommand.self, SchemaCommand.self,
       DevicesCommand.self, FirmwareCommand.self, FencesCommand.self, GenerationsCommand.self,
+      FuzzCommand.self,
     ])
 }

@@ -183,6 +183,29 @@ import Testing
     #expect(steps == 1000)
   }
 
+  @Test func stepLimit_losesNoOneWhoWasToRun() throws {
+    let kernel = Kernel()
+    var turns = 0
+    var agent: Agent?
+    agent = kernel.agent("polls") {
+      turns += 1
+      if turns < 100 { agent?.kick(after: 10) }
+    }
+    agent?.kick()
+    kernel.stepLimit = 7
+    var limits = 0
+    while true {
+      do {
+        try kernel.runUntilIdle()
+        break
+      } catch {
+        limits += 1
+      }
+    }
+    #expect(turns == 100)
+    #expect(limits > 10)
+  }
+
   @Test func runUntilIdle_tellsWhoStillSleeps() throws {
     let kernel = Kernel()
     let queue = WaitQueue(kernel, "never")

@@ -166,6 +166,10 @@ private func world(_ names: String...) throws -> FakeWorld {
   #expect(try environment.readFile(path) == Array("text".utf8))
   let missing = message { _ = try environment.readFile(path + ".none") }
   #expect(missing.contains("no such file or folder; check the path"), "\(missing)")
+  let folder = message { _ = try environment.readFile("/tmp") }
+  #expect(folder.contains("it is a folder; save"), "\(folder)")
+  let device = message { _ = try environment.readFile("/dev/null") }
+  #expect(device.contains("it is no regular file; save"), "\(device)")
   let nowhere = message { try environment.writeFile(path + "/x/y", "text") }
   #expect(nowhere.contains("can't be written"), "\(nowhere)")
 }

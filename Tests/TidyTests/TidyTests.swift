@@ -53,8 +53,8 @@ import Testing
   /// never import each other.
   static let rows: [[String]] = [
     ["Base"], ["KernelRuntime"], ["DeviceSeam", "NVHardware"],
-    ["LinuxMM", "DMAFence", "Falcon"], ["Nouveau", "EmulatedGPU"], ["Machine"],
-    ["NouveauTestKit", "PCIDiscovery"], ["NouveauCLI"],
+    ["LinuxMM", "DMAFence", "Falcon"], ["Nouveau", "EmulatedGPU"],
+    ["Machine", "PCIDiscovery"], ["NouveauTestKit", "Fuzzing"], ["NouveauCLI"],
   ]
 
   @Test func modules_importLowerRowsOnly() throws {

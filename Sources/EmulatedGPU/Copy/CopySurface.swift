@@ -47,15 +47,16 @@ struct CopySurface {
   }
 
   /// Blocks follow each other across, then down, then in depth; GOBs in a block likewise; bytes in
-  /// a GOB run along its rows.
+  /// a GOB run along its rows. Methods can describe surfaces larger than any address space: their
+  /// addresses wrap, as those of lines in pitch layout do.
   private func locateBlockLinear(_ line: UInt64, _ column: UInt64) -> (UInt64, UInt64) {
     let x = originX + column
     let y = originY + line
     let gobX = x / Self.gobBytes
     let gobY = y / Self.gobRows
     let block =
-      ((layer >> UInt64(depth)) * blocksDown + (gobY >> UInt64(height))) * blocksAcross
-      + (gobX >> UInt64(width))
+      ((layer >> UInt64(depth)) &* blocksDown &+ (gobY >> UInt64(height))) &* blocksAcross
+      &+ (gobX >> UInt64(width))
     let inX = gobX & ((1 << UInt64(width)) - 1)
     let inY = gobY & ((1 << UInt64(height)) - 1)
     let inZ = layer & ((1 << UInt64(depth)) - 1)
@@ -63,7 +64,8 @@ struct CopySurface {
     let blockSize = Self.gobSize << UInt64(width + height + depth)
     let inGob = (y % Self.gobRows) * Self.gobBytes + x % Self.gobBytes
     return (
-      base + block * blockSize + gob * Self.gobSize + inGob, Self.gobBytes - x % Self.gobBytes
+      base &+ block &* blockSize &+ gob &* Self.gobSize &+ inGob,
+      Self.gobBytes - x % Self.gobBytes
     )
   }
 

@@ -33,11 +33,13 @@ extension FalconEngine: HostEngine {
       of: channel)
   }
 
-  /// Every method goes to the microcode, which knows which there are.
+  /// Every method that fits the FIFO's 11 bits goes to the microcode, which knows which there are.
+  /// Pascal's host reaches twice as many: the others would be taken for methods that they are not.
   func execute(_ method: Channel.Method, of channel: Channel, _ context: InstanceContext)
     -> HostEngineOutcome
   {
-    offer(
+    guard method.address >> 2 <= Class90B5.lastMethodNumber else { return .illegal }
+    return offer(
       FalconMethod(
         subchannel: method.subchannel, offset: method.address, data: method.data), of: channel)
   }

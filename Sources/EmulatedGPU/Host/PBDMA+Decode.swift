@@ -127,7 +127,7 @@ extension PBDMA {
       fetch.increment = fetch.laterIncrement
       // Most methods only set state of the copy engine: no need to leave the loop.
       if method.address >= ClassC06F.hostMethodEnd, method.address != ClassC0B5.LAUNCH_DMA,
-        engine != nil, channel.subdeviceMask & 1 == 1,
+        hasFixedFunctions, channel.subdeviceMask & 1 == 1,
         channel.classes[Int(method.subchannel)] == board.copyClass
       {
         methodCount &+= 1

@@ -33,8 +33,9 @@ extension PBDMA {
       channel.isPrivileged = NV_RAMFC.HCE_CTRL_PRIV_MODE.get(word(NV_RAMFC.HCE_CTRL)) == 1
       channel.isAuthorized =
         NV_RAMFC.CONFIG_AUTH_LEVEL_PRIVILEGED.get(word(NV_RAMFC.CONFIG)) == 1
-      channel.isLoaded = true
-      return refreshPut(channel)
+      // Only a channel that stays is on the unit: a bad GP_PUT leaves it for its driver to unbind.
+      channel.isLoaded = refreshPut(channel)
+      return channel.isLoaded
     } catch {
       fault(channel, instance, 0, .UNBOUND_INST_BLOCK, .READ)
       return false

@@ -14,6 +14,8 @@ final class PBDMA {
   let info: ChipEngine
   /// The engine of the runlist; nil for graphics, which executes nothing here.
   let engine: (any HostEngine)?
+  /// The host itself keeps the state of the engine's class. Microcode sees each method instead.
+  let hasFixedFunctions: Bool
 
   /// Channels of the runlist in order, groups flattened.
   private(set) var runlist: [RunlistItem] = []
@@ -97,6 +99,7 @@ final class PBDMA {
     self.index = index
     self.info = info
     self.engine = engine
+    hasFixedFunctions = engine is CopyEngine
     runlistID = info.runlist
     let box = StepBox()
     stepBox = box

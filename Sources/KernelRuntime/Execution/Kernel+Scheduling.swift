@@ -119,6 +119,8 @@ extension Kernel {
       }
       stepCount &+= 1
       if stepCount &- progressSteps > stepLimit {
+        // It has not run: whoever runs the kernel further begins with it.
+        chosenNext = next
         throw .stepLimit(steps: stepLimit, running: next.name)
       }
       dispatch(next)

@@ -14,6 +14,8 @@ public enum Class90B5 {
   public static let secondClassID: UInt32 = 0x90b8
   /// The subchannel that drivers use for copies.
   public static let subchannel: UInt32 = 4
+  /// Of the engine's method FIFO, whose numbers (byte offset / 4) have 11 bits.
+  public static let lastMethodNumber: UInt32 = 0x7ff
 
   public static let NAME: UInt32 = 0x000
   public static let NOP: UInt32 = 0x100

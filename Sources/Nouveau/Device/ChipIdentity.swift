@@ -15,12 +15,15 @@ package struct ChipIdentity: Hashable, Sendable {
   /// Sets little-endian access and reads who is there. `ENOSYS` when the byte order can't be set,
   /// `ENODEV` when nothing answers.
   ///
+  /// A device that `mayBeWritten` denies keeps its byte order; `ENOSYS` when that is the wrong one.
+  ///
   /// Kernel: nvkm_device_ctor, nvkm_device_endianness (nvkm/engine/device/base.c)
-  init(probing registers: RegisterAccess) throws(KernelError) {
+  init(probing registers: RegisterAccess, mayBeWritten: Bool = true) throws(KernelError) {
     // A dead or absent card reads as all ones everywhere, so BOOT_0 goes first.
     let boot0 = registers.read(NV_PMC.BOOT_0)
     guard boot0 != .max else { throw .ENODEV }
     if registers.read(NV_PMC.BOOT_1) == NV_PMC.BOOT_1_BIG_ENDIAN {
+      guard mayBeWritten else { throw .ENOSYS }
       // The switch is its own value in either byte order.
       registers.write(NV_PMC.BOOT_1, NV_PMC.BOOT_1_BIG_ENDIAN)
       _ = registers.read(NV_PMC.BOOT_0)

@@ -32,7 +32,8 @@ extension NouveauDevice {
   ///
   /// `ENODEV` for a device that isn't there, isn't supported, or has no copy engine; the error of a
   /// `FirmwareFailure`, which the log names, for an engine without microcode; `ENOSYS` when
-  /// its byte order can't be set; `EIO` when firmware hasn't posted it or a unit doesn't answer;
+  /// its byte order can't be set; `EOPNOTSUPP` for a device that was identified and may only be read
+  /// (``identify(_:)`` says what it is); `EIO` when firmware hasn't posted it or a unit doesn't answer;
   /// `ENOMEM` when VRAM or coherent memory is short.
   ///
   /// Kernel: nouveau_drm_probe, nouveau_drm_device_init (nouveau_drm.c)
@@ -40,6 +41,10 @@ extension NouveauDevice {
     _ kernel: Kernel, _ mm: MemoryManager, _ pci: any PCIDevice,
     options: DriverOptions = DriverOptions(), firmware: (any FirmwareStore)? = nil
   ) async throws(KernelError) -> NouveauDevice {
+    guard pci.side.mayBeDriven else {
+      _ = try identify(pci)
+      throw .EOPNOTSUPP
+    }
     let teardown = TeardownStack()
     do throws(KernelError) {
       let units = try await makeUnits(kernel, mm, pci, options, firmware, teardown)

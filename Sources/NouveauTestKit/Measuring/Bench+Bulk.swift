@@ -6,14 +6,17 @@ import Machine
 import Nouveau
 
 /// A machine with one mapping, for migrations of one size.
-private struct BulkRig {
+struct BulkRig {
   let machine: Machine
   let process: UserProcess
   let range: VirtualRange
 
-  init(bytes: Int, mode: Kernel.Mode, movesBytes: Bool = true) throws(KernelError) {
+  init(
+    bytes: Int, mode: Kernel.Mode, movesBytes: Bool = true, chip: any ChipProfile = GP100()
+  ) throws(KernelError) {
     var configuration = MachineConfiguration()
     configuration.mode = mode
+    configuration.gpu.chip = chip
     configuration.gpu.movesBytes = movesBytes
     // Page tables, and batches in flight with both copies of a page, need room beside the bytes.
     let room = ((UInt64(bytes) + UInt64(bytes) / 8) >> 20 + 64) << 20
@@ -36,6 +39,9 @@ private struct BulkRig {
       return (process, VirtualRange(start: start, bytes: UInt64(bytes)))
     }
   }
+
+  /// The machine's own clock, in nanoseconds.
+  var now: UInt64 { machine.kernel.now }
 
   /// Seconds there and back.
   func round() throws(KernelError) -> (there: Double, back: Double) {

@@ -27,6 +27,10 @@ public struct Bench {
     public var chainCurve = [1024, 16_384, 262_144]
     /// Fences merged into one.
     public var mergedFences = 10_000
+    /// Cycles of each sample of the falcon's interpreter.
+    public var falconCycles: UInt64 = 40_000_000
+    /// Bytes of each migration of the comparison of copy engines.
+    public var profileBytes = 32 << 20
 
     public init() {}
 
@@ -42,6 +46,8 @@ public struct Bench {
       plan.timelinePoints = 2048
       plan.chainCurve = [64, 512]
       plan.mergedFences = 100
+      plan.falconCycles = 20_000
+      plan.profileBytes = 256 << 10
       return plan
     }
   }
@@ -71,6 +77,8 @@ public struct Bench {
     report.measurements.append(try smallMachine())
     report.measurements.append(try untouchedMemory())
     report.measurements += try fences()
+    report.measurements += try interpreter()
+    report.measurements += try profiles()
     return report
   }
 

@@ -1,3 +1,5 @@
+public import DeviceSeam
+
 /// The first steps of bring-up, which need reading alone, and where bring-up stops.
 public struct Identification: Hashable, Sendable {
   /// What reading PMC_BOOT_0 gave.
@@ -8,7 +10,7 @@ public struct Identification: Hashable, Sendable {
     case refused(DiscoveryError)
   }
 
-  public let side: PCIAccessSide
+  public let side: PCIDeviceSide
   public let verdict: BoardVerdict
   public let outcome: Outcome
   /// A contradiction between the device id and the register; nil when they agree.
@@ -46,7 +48,7 @@ public struct Identification: Hashable, Sendable {
   }
 
   private static func stop(
-    side: PCIAccessSide, verdict: BoardVerdict, chip: BootZero?
+    side: PCIDeviceSide, verdict: BoardVerdict, chip: BootZero?
   ) -> String? {
     switch side {
     case .real: return "bring-up stops here: this reference does not drive real boards"

@@ -1,19 +1,11 @@
-/// Which of the bus's three sides a device is on.
-public enum PCIAccessSide: String, Sendable, Codable {
-  /// A device of this project's own, which may be driven.
-  case emulated
-  /// A device that someone recorded.
-  case recorded
-  /// A device in this machine, which may only be read.
-  case real
-}
+public import DeviceSeam
 
 /// Reading a PCI device, whatever stands behind it.
 ///
 /// There is no way to write: what identifies a device needs none, and this reference doesn't drive
 /// real boards. The driver's own bus protocol is built on top of it where a device may be driven.
 public protocol PCIDeviceAccess {
-  var side: PCIAccessSide { get }
+  var side: PCIDeviceSide { get }
   /// What is known of the device without touching it.
   var record: PCIDeviceRecord { get }
   /// Reads `count` 32-bit registers of a window from `offset`, a multiple of 4.
@@ -34,7 +26,7 @@ public struct EmulatedDeviceAccess: PCIDeviceAccess {
     self.read = read
   }
 
-  public var side: PCIAccessSide { .emulated }
+  public var side: PCIDeviceSide { .emulated }
 
   public func readRegisters(
     bar: Int, offset: UInt64, count: Int
@@ -51,7 +43,7 @@ public struct RecordedDeviceAccess: PCIDeviceAccess {
 
   public init(record: PCIDeviceRecord) { self.record = record }
 
-  public var side: PCIAccessSide { .recorded }
+  public var side: PCIDeviceSide { .recorded }
 
   public func readRegisters(
     bar: Int, offset: UInt64, count: Int
@@ -79,7 +71,7 @@ public struct RealDeviceAccess: PCIDeviceAccess {
 
   public init(record: PCIDeviceRecord) { self.record = record }
 
-  public var side: PCIAccessSide { .real }
+  public var side: PCIDeviceSide { .real }
 
   public func readRegisters(
     bar: Int, offset: UInt64, count: Int

@@ -1,3 +1,5 @@
+import DeviceSeam
+
 /// Reads a board's BIOS through the PROM window of its registers.
 ///
 /// SOURCE: nouveau's nvkm/subdev/bios/shadowrom.c: BAR0 0x300000 to 0x3fffff, visible while bit 0

@@ -1,3 +1,5 @@
+import DeviceSeam
+
 /// The command `nouveau devices`, without the parsing of its arguments.
 ///
 /// The options' meaning is described in docs/discovery.md.

@@ -30,6 +30,7 @@ public struct DevicesEnvironment {
       scan: { () throws(DiscoveryError) in try LiveMachine.scan() },
       access: { RealDeviceAccess(record: $0) },
       readFile: { (path: String) throws(DiscoveryError) in
+        try requireFile(path)
         do {
           return [UInt8](try Data(contentsOf: URL(filePath: path)))
         } catch {
@@ -47,6 +48,18 @@ public struct DevicesEnvironment {
         }
       },
       names: { PCIIDDatabase.ofThisMachine() })
+  }
+
+  /// Foundation's own errors about folders and devices name something else.
+  private static func requireFile(_ path: String) throws(DiscoveryError) {
+    let target = URL(filePath: path).resolvingSymlinksInPath().path
+    guard
+      let attributes = try? FileManager.default.attributesOfItem(atPath: target),
+      let type = attributes[.type] as? FileAttributeType, type != .typeRegular
+    else { return }
+    throw DiscoveryError(
+      "\(path) can't be read: it is \(type == .typeDirectory ? "a folder" : "no regular file")",
+      remedy: "save what it gives to a file, and pass that")
   }
 
   private static func reason(_ error: any Error) -> String {

@@ -1,3 +1,4 @@
+import DeviceSeam
 import FoundationEssentials
 
 extension DevicesReport: Encodable {
