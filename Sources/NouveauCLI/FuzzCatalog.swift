@@ -1,3 +1,4 @@
+import Base
 import Falcon
 import Fuzzing
 import Machine
@@ -8,29 +9,56 @@ enum FuzzCatalog {
   static func targets() -> [any FuzzTarget] {
     let image = FirmwareFolder.ofProject().image(at: "nvidia/gf100/pcopy.bin")
     let microcode = image.flatMap { try? FirmwareContainer(parsing: $0) }
-    return FuzzTargets.all(microcode: microcode) + [ScenarioTarget()]
+    return FuzzTargets.all(microcode: microcode) + [ScenarioTextTarget()]
+  }
+
+  /// The target of this name; the canary too, which is in no campaign of all targets.
+  static func target(_ name: String) -> (any FuzzTarget)? {
+    name == "canary" ? CanaryTarget() : targets().first { $0.name == name }
+  }
+}
+
+/// Shows that campaigns find what there is: one input in a hundred traps, one breaks its promise.
+struct CanaryTarget: FuzzTarget {
+  let name = "canary"
+  let summary = "traps and breaks promises, for tests of the command itself"
+
+  func input(_ number: UInt64, seed: UInt64) -> [UInt8] {
+    [UInt8(truncatingIfNeeded: number % 100)]
+  }
+
+  func feed(_ input: [UInt8]) -> FuzzOutcome {
+    invariant(input.first != 40, "the canary's trap")
+    return input.first == 70 ? .broken("the canary's promise") : .ended("fine")
   }
 }
 
 /// The parser of scenario files.
-struct ScenarioTarget: FuzzTarget {
+struct ScenarioTextTarget: FuzzTarget {
   let name = "scenario"
   let summary = "scenario files (nouveau run)"
 
   private static let text = """
-    name: fuzzed
-    about: a mapping goes to the device and comes back
-    seed: 7
-    machine: {vram: 16 MiB, ram: 8 MiB}
+    scenario: fuzzed
+    summary: A mapping goes to the device and comes back.
+    covers: [N10, A2]
+    machine: {profile: gp100}
+    processes:
+      - name: app
+        mappings:
+          - {name: buffer, size: 8 pages}
     steps:
-      - map: {as: heap, pages: 8}
-      - fill: {mapping: heap, pages: P0..P7, seed: 3}
-      - migrate: {mapping: heap, pages: P0..P7, to: device}
-      - parallel:
-          - - touch: {mapping: heap, page: P2}
-          - - unmap: {mapping: heap, pages: P4..P7}
-      - expect: {mapping: heap, pages: P0..P1, in: device}
-      - audit
+      - fill: {mapping: buffer, pages: P0..P5, pattern: index}
+      - arm: {point: gpu.copy_error, nth: 1}
+      - migrate: {mapping: buffer, to: device}
+        fails: EIO
+      - expect:
+          location: {buffer: {P0..P5: ram, P6..P7: none}}
+      - migrate: {mapping: buffer, to: device, moved: 8}
+      - read: {mapping: buffer, pages: P6..P7, data: zeros, by: device}
+      - expect:
+          data: [{mapping: buffer}]
+          leaks: none
 
     """
 

@@ -64,10 +64,9 @@ struct FuzzCommand: ParsableCommand {
   var block: UInt64 = 1024
 
   func validate() throws {
-    let names = FuzzCatalog.targets().map(\.name)
-    for name in targets where name != "all" && !names.contains(name) {
-      throw ValidationError(
-        "'\(name)' is no target; the targets are \(names.joined(separator: ", ")) and all.")
+    for name in targets where name != "all" && FuzzCatalog.target(name) == nil {
+      let names = FuzzCatalog.targets().map(\.name).joined(separator: ", ")
+      throw ValidationError("'\(name)' is no target; the targets are \(names) and all.")
     }
     if inputs == 0 { throw ValidationError("A campaign has at least one input.") }
     if first > .max - inputs { throw ValidationError("--first and --inputs exceed 64 bits.") }
@@ -78,9 +77,8 @@ struct FuzzCommand: ParsableCommand {
   }
 
   private var chosen: [any FuzzTarget] {
-    let all = FuzzCatalog.targets()
-    return targets.isEmpty || targets.contains("all")
-      ? all : all.filter { targets.contains($0.name) }
+    targets.isEmpty || targets.contains("all")
+      ? FuzzCatalog.targets() : targets.compactMap { FuzzCatalog.target($0) }
   }
 
   func run() throws {

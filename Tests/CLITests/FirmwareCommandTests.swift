@@ -160,6 +160,19 @@ import Testing
     }
   }
 
+  @Test func codeThatIsNone_endsWithOneAndSaysWhere() throws {
+    try withNewFile("noise") { code in
+      try Data([0xf8, 0x05, 0x00, 0x00]).write(to: URL(filePath: code))
+      try CommandProcess.withFile("methods.txt", Self.script) { path in
+        let result = try CommandProcess.run(["firmware", "run", "--code", code, path])
+        #expect(result.status == 1)
+        #expect(
+          result.output.contains("the processor stands still: no instruction: 0x5f8 at 0x0"),
+          "\(result.output)")
+      }
+    }
+  }
+
   @Test func aBadMethodList_isReportedByPlace() throws {
     let bad = "EXEC\n  FROB 1\nXCNT 12x\nshow 0 0\n0x301 1\n"
     try CommandProcess.withFile("methods.txt", bad) { path in

@@ -1,8 +1,9 @@
 import Base
 import Falcon
 import Foundation
-import Fuzzing
 import Testing
+
+@testable import Fuzzing
 
 /// The microcode that the project ships.
 private func microcode() throws -> FirmwareContainer {

@@ -1,3 +1,4 @@
+import Falcon
 import NouveauTestKit
 import Testing
 
@@ -16,6 +17,15 @@ import Testing
   ])
   func numbers_showFourDigits(value: Double, text: String) {
     #expect(Measurement.text(value) == text)
+  }
+
+  @Test(arguments: FalconMeasurements.Program.allCases)
+  func measuredMicrocode_runsForEver(_ program: FalconMeasurements.Program) throws {
+    let falcon = try FalconMeasurements(program)
+    for _ in 0..<20 {
+      #expect(falcon.run(cycles: 1_000) > 100)
+      #expect(falcon.stop == nil)
+    }
   }
 
   @Test func theTable_saysWhichGoalsAreMissed() {

@@ -1,3 +1,4 @@
+import DeviceSeam
 import PCIDiscovery
 import Testing
 

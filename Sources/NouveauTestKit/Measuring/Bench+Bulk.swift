@@ -12,11 +12,13 @@ struct BulkRig {
   let range: VirtualRange
 
   init(
-    bytes: Int, mode: Kernel.Mode, movesBytes: Bool = true, chip: any ChipProfile = GP100()
+    bytes: Int, mode: Kernel.Mode, movesBytes: Bool = true, profile: String? = nil
   ) throws(KernelError) {
     var configuration = MachineConfiguration()
     configuration.mode = mode
-    configuration.gpu.chip = chip
+    if let profile, let chip = GPUProfiles.chip(named: profile) {
+      configuration.gpu.chip = chip
+    }
     configuration.gpu.movesBytes = movesBytes
     // Page tables, and batches in flight with both copies of a page, need room beside the bytes.
     let room = ((UInt64(bytes) + UInt64(bytes) / 8) >> 20 + 64) << 20

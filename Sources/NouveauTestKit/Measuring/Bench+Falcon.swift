@@ -1,5 +1,4 @@
 import Base
-import EmulatedGPU
 import Falcon
 import KernelRuntime
 import Machine
@@ -43,19 +42,18 @@ extension Bench {
     }
     var rows: [Measurement] = []
     for name in GPUProfiles.names {
-      guard let chip = GPUProfiles.chip(named: name) else { continue }
       for mode in [Kernel.Mode.simulated, .realTime] {
         progress("copies on \(name), \(mode.rawValue)")
-        rows += try profile(name, chip, mode)
+        rows += try profile(name, mode)
       }
     }
     return rows
   }
 
   private func profile(
-    _ name: String, _ chip: any ChipProfile, _ mode: Kernel.Mode
+    _ name: String, _ mode: Kernel.Mode
   ) throws(KernelError) -> [Measurement] {
-    let rig = try BulkRig(bytes: plan.profileBytes, mode: mode, chip: chip)
+    let rig = try BulkRig(bytes: plan.profileBytes, mode: mode, profile: name)
     let gigabytes = Double(plan.profileBytes) / 1e9
     _ = try rig.round()
     var there: [Double] = []
