@@ -4,7 +4,7 @@ package final class FalconMeasurements {
   package enum Program: CaseIterable, Sendable {
     /// Arithmetic on registers and a branch.
     case registers
-    /// Loads, stores, shifts, fields of bits, a call, and branches either way, as microcode has them.
+    /// Loads, stores, shifts, fields of bits, a call, and branches either way, as in microcode.
     case mixed
   }
 

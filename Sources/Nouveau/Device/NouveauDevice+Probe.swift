@@ -30,10 +30,10 @@ struct Units {
 extension NouveauDevice {
   /// Brings a GPU up, from PCI to a channel on a copy engine. On an error everything is undone.
   ///
-  /// `ENODEV` for a device that isn't there, isn't supported, or has no copy engine; the error of a
-  /// `FirmwareFailure`, which the log names, for an engine without microcode; `ENOSYS` when
-  /// its byte order can't be set; `EOPNOTSUPP` for a device that was identified and may only be read
-  /// (``identify(_:)`` says what it is); `EIO` when firmware hasn't posted it or a unit doesn't answer;
+  /// `ENODEV` for a device that isn't there, isn't supported, or has no copy engine; `EOPNOTSUPP`
+  /// for one that was identified and may only be read (``identify(_:)`` says what it is); the error
+  /// of a `FirmwareFailure`, which the log names, for an engine without microcode; `ENOSYS` when its
+  /// byte order can't be set; `EIO` when firmware hasn't posted it or a unit doesn't answer;
   /// `ENOMEM` when VRAM or coherent memory is short.
   ///
   /// Kernel: nouveau_drm_probe, nouveau_drm_device_init (nouveau_drm.c)
