@@ -32,8 +32,8 @@ extension NouveauDevice {
   ///
   /// `ENODEV` for a device that isn't there, isn't supported, or has no copy engine; `EOPNOTSUPP`
   /// for one that was identified and may only be read (``identify(_:)`` says what it is); the error
-  /// of a `FirmwareFailure`, which the log names, for an engine without microcode; `ENOSYS` when its
-  /// byte order can't be set; `EIO` when firmware hasn't posted it or a unit doesn't answer;
+  /// of a `FirmwareFailure`, which the log names, for an engine without microcode; `ENOSYS` when
+  /// its byte order can't be set; `EIO` when firmware hasn't posted it or a unit doesn't answer;
   /// `ENOMEM` when VRAM or coherent memory is short.
   ///
   /// Kernel: nouveau_drm_probe, nouveau_drm_device_init (nouveau_drm.c)
