@@ -28,7 +28,8 @@ final class NullDevice: DevicePagemapOperations {
   func pageFree(_ pfn: PFN) { free.append(pfn) }
   func migrateToRAM(_ fault: DeviceFault) async -> FaultOutcome { .sigbus(.ENODEV) }
 
-  /// Gives each place that `takes` says yes to a page, commits and finalizes; the places that moved.
+  /// Gives each place that `takes` says yes to a page, commits and finalizes. The places that
+  /// moved.
   func finish(
     _ pages: consuming CollectedPages, takes: (MigratePFN) -> Bool = { _ in true }
   ) async -> Int {

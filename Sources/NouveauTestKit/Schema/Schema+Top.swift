@@ -124,8 +124,8 @@ extension Schema {
       ]),
     SchemaObject(
       .mapping,
-      "A mapping, private and anonymous unless `kind` says otherwise. Its pages are P0, P1, … from its first byte; a gap of at "
-        + "least one page lies behind it.",
+      "A mapping, private and anonymous unless `kind` says otherwise. Its pages are P0, P1, … from "
+        + "its first byte; a gap of at least one page lies behind it.",
       sample: """
         processes:
           - name: app
