@@ -99,8 +99,10 @@ import Testing
       let range = try await machine.map(pages: 2, filled: false)
       try await machine.space.lockAllMemory([.current, .future])
       #expect(machine.location(range).isRAM)
-      let later = try await machine.map(pages: 2)
+      let later = try await machine.map(pages: 2, filled: false)
       #expect(machine.mm.isUnevictable(try machine.frame(later)))
+      machine.space.lockLimit = 4 << 12
+      await expectThrows(KernelError.EAGAIN) { try await machine.map(pages: 1) }
       await machine.space.unlockAllMemory()
       #expect(machine.space.lockedPages == 0)
       let last = try await machine.map(pages: 1)

@@ -229,6 +229,48 @@ import Testing
     try forkProtected(false, pinned: true)
   }
 
+  @Test("uffd-unit-tests: wp-fork-pin-with-event")
+  func forkOfAPinnedPage_withEvent_keepsTheCopyProtected() throws {
+    try forkProtected(true, pinned: true)
+  }
+
+  /// A huge page is split on the way, and its bytes all arrive.
+  private func moveHuge(_ pages: Range<Int>) throws {
+    let machine = try TestMachine(ramPages: 4096)
+    machine.mm.hugePages = .always
+    try machine.run {
+      let bytes = UInt64(PageSize.hugeBytes)
+      let source = VirtualRange(
+        start: try await machine.space.map(
+          bytes: bytes, .readWrite, at: VirtualAddress(bytes * 8), name: "source"),
+        bytes: bytes)
+      let target = VirtualRange(
+        start: try await machine.space.map(
+          bytes: bytes, .readWrite, at: VirtualAddress(bytes * 16), name: "target"),
+        bytes: bytes)
+      try await machine.fill(source, 0)
+      #expect(machine.space.isMappedHuge(source.start))
+      for page in 0..<512 { try await machine.fill(source, page) }
+      let watch = try machine.space.openUserfault(.move)
+      try await watch.register(target, .missing)
+      let part = source.subrange(pages)
+      #expect(
+        try await watch.move(from: part, to: target.page(pages.lowerBound)) == pages.count)
+      try machine.check("after the move")
+      for page in stride(from: 0, to: 512, by: 37) {
+        let here = pages.contains(page) ? target : source
+        #expect(try await machine.read(here.page(page)) == TestMachine.word(page))
+      }
+      await watch.close()
+    }
+  }
+
+  @Test("uffd-unit-tests: move-pmd")
+  func move_ofAWholeHugePage() throws { try moveHuge(0..<512) }
+
+  @Test("uffd-unit-tests: move-pmd-split")
+  func move_ofAPartOfAHugePage() throws { try moveHuge(100..<300) }
+
   @Test("uffd-unit-tests: wp-unpopulated")
   func emptyPlaces_areProtectedOnRequest() throws {
     let machine = try TestMachine()

@@ -25,7 +25,7 @@ import Testing
     ("vgem", "IGT, tests/vgem_basic.c", 4),
     ("vgem_slow", "IGT, tests/vgem_slow.c", 1),
     ("drm_sched", "Linux, drivers/gpu/drm/scheduler/tests", 15),
-    ("uffd-unit-tests", "Linux, tools/testing/selftests/mm/uffd-unit-tests.c", 12),
+    ("uffd-unit-tests", "Linux, tools/testing/selftests/mm/uffd-unit-tests.c", 16),
     ("cow", "Linux, tools/testing/selftests/mm/cow.c", 23),
     ("migration", "Linux, tools/testing/selftests/mm/migration.c", 2),
     ("mremap_test", "Linux, tools/testing/selftests/mm/mremap_test.c", 22),

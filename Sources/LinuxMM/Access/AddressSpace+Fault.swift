@@ -110,7 +110,11 @@ extension AddressSpace {
   ) async -> FaultStep {
     let pfn: PFN
     do throws(KernelError) {
-      pfn = try await manager.allocatePage(for: self)
+      if let page = try manager.allocateAtOnce() {
+        pfn = page
+      } else {
+        pfn = try await manager.allocatePage(for: self)
+      }
     } catch {
       return .failed(.outOfMemory(address))
     }

@@ -11,7 +11,8 @@ extension AddressSpace {
   ///   - name: as `PR_SET_VMA_ANON_NAME`; mappings of different names don't merge.
   ///
   /// `EINVAL` for no bytes or an address that isn't page aligned, `EEXIST` when something is mapped
-  /// there, `ENOMEM` when there is no room.
+  /// there, `ENOMEM` when there is no room, `EAGAIN` when it would be locked in memory beyond
+  /// ``lockLimit``.
   public func map(
     bytes: UInt64, _ protection: Protection, at: VirtualAddress? = nil,
     flags: VMA.Flags = .anonymous, name: String = ""
@@ -29,13 +30,23 @@ extension AddressSpace {
         throw error
       }
     }
+    let range = try await insertAnonymous(bytes, protection, at, flags, name)
+    await populateLocked(new: range)
+    return range.start
+  }
+
+  private func insertAnonymous(
+    _ bytes: UInt64, _ protection: Protection, _ at: VirtualAddress?, _ flags: VMA.Flags,
+    _ name: String
+  ) async throws(KernelError) -> VirtualRange {
     await mmapLock.lock()
     defer { mmapLock.unlock() }
     let range = try findPlace(bytes, at)
+    try checkLockLimit(range)
     insert(
       VMA(self, range, protection, flags.union(futureLock), name, pageOffset: range.start.page))
     merge(around: range)
-    return range.start
+    return range
   }
 
   /// Where a new mapping goes (`get_unmapped_area`).

@@ -129,7 +129,12 @@ struct EntryCopier {
     manager.lru.add(copy.index, cpu: manager.currentCPU)
     child.tally.residentPages += 1
     var bits = Bit.dirty | Bit.softDirty | entry.rawValue & Bit.noAccess
-    if vma.protection.contains(.write) { bits |= Bit.write }
+    let watched = entry.rawValue & Bit.userfaultWP & ~unwatched
+    if watched != 0 {
+      bits |= watched
+    } else if vma.protection.contains(.write) {
+      bits |= Bit.write
+    }
     target[slot] = .present(copy, bits)
   }
 }

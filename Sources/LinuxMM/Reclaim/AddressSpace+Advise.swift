@@ -28,6 +28,7 @@ extension AddressSpace {
     _ vma: VMA, _ part: VirtualRange, _ advice: Advice
   ) async throws(KernelError) {
     let isLocked = vma.flags.contains(.locked)
+    let refusesReclaim = !vma.flags.isDisjoint(with: [.special, .hugetlb, .locked])
     switch advice {
     case .dontNeed:
       guard !vma.isSpecial, !isLocked else { throw .EINVAL }
@@ -45,11 +46,11 @@ extension AddressSpace {
       forEachUsedEntry(part) { freeLazily(slot: $0) }
       invalidateEnd(event)
     case .cold:
-      guard !vma.isSpecial, !isLocked else { throw .EINVAL }
+      guard !refusesReclaim else { throw .EINVAL }
       manager.lru.drainAll()
       forEachUsedEntry(part) { cool(slot: $0) }
     case .pageOut:
-      guard !vma.isSpecial, !isLocked else { throw .EINVAL }
+      guard !refusesReclaim else { throw .EINVAL }
       await pageOut(part)
     case .willNeed:
       await readAhead(part)

@@ -8,7 +8,7 @@ public struct LockAll: OptionSet, Hashable, Sendable {
 
   /// `MCL_CURRENT`: the mappings that there are.
   public static let current = LockAll(rawValue: 1)
-  /// `MCL_FUTURE`: the mappings to come; their pages are locked when they are touched.
+  /// `MCL_FUTURE`: the mappings to come.
   public static let future = LockAll(rawValue: 2)
   /// `MCL_ONFAULT`: nothing is faulted in now.
   public static let onFault = LockAll(rawValue: 4)
@@ -88,6 +88,19 @@ extension AddressSpace {
   /// Pages of locked mappings (`locked_vm`).
   public var lockedPages: Int {
     mappings.reduce(0) { $0 + ($1.flags.contains(.locked) ? $1.range.pages : 0) }
+  }
+
+  /// Whether a new mapping may be locked with those to come (`mlock_future_ok`); else `EAGAIN`.
+  func checkLockLimit(_ range: VirtualRange) throws(KernelError) {
+    guard futureLock.contains(.locked) else { return }
+    guard UInt64(lockedPages + range.pages) <= lockLimit >> 12 else { throw .EAGAIN }
+  }
+
+  /// Faults a new mapping in when ``LockAll/future`` asks for that; failures are found by the
+  /// access.
+  func populateLocked(new range: VirtualRange) async {
+    guard futureLock.contains(.locked), !futureLock.contains(.lockedOnFault) else { return }
+    try? await populate(range)
   }
 
   /// Gives the mappings of a range these lock flags; false when part of it isn't mapped.

@@ -28,6 +28,14 @@ extension MemoryManager {
     return pfn
   }
 
+  /// As ``allocatePage(for:swapSlot:)``, as long as nothing can sleep: nil when RAM is full or a
+  /// group may have to be charged.
+  @inline(__always)
+  func allocateAtOnce() throws(KernelError) -> PFN? {
+    guard groups == nil, frames.available > 0 else { return nil }
+    return try allocatePage()
+  }
+
   private func allocateReclaiming(_ space: AddressSpace?) async throws(KernelError) -> PFN {
     do throws(KernelError) {
       return try allocatePage()

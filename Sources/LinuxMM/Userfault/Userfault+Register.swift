@@ -93,7 +93,8 @@ extension VMA {
     let isSharedMemory = file?.kind == .sharedMemory
     if mode.contains(.minor) && !isSharedMemory { return false }
     if mode.contains(.writeProtect) && !isAnonymous { return false }
-    return !isSpecial && (isAnonymous || isSharedMemory)
+    guard flags.isDisjoint(with: [.special, .hugetlb]) else { return false }
+    return isAnonymous || isSharedMemory
   }
 }
 
