@@ -35,7 +35,7 @@ let modules: [Module] = [
     needs: [
       "Base", "KernelRuntime", "DeviceSeam", "NVHardware", "LinuxMM", "DMAFence", "Falcon",
     ],
-    products: [deque], tests: ["EmulatedGPU"]),
+    products: [deque], tests: ["EmulatedGPU", "Machine", "NouveauTestKit"]),
   Module(
     name: "EmulatedGPU", needs: ["Base", "KernelRuntime", "DeviceSeam", "NVHardware", "Falcon"],
     products: [deque]),

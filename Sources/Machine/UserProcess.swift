@@ -70,8 +70,10 @@ public final class UserProcess {
     -> [UInt8]
   {
     let instance = try instance(address)
-    let (result, bytes) = await machine.gpu.load(
-      instance: instance, GPUVirtualAddress(address.rawValue), count: count)
+    let gpu = machine.gpu
+    let (result, bytes) = await watchingFaults {
+      await gpu.load(instance: instance, GPUVirtualAddress(address.rawValue), count: count)
+    }
     try check(result, address)
     return bytes
   }
@@ -81,9 +83,17 @@ public final class UserProcess {
     _ address: VirtualAddress, _ bytes: [UInt8]
   ) async throws(DeviceAccessError) {
     let instance = try instance(address)
-    try check(
-      await machine.gpu.store(instance: instance, GPUVirtualAddress(address.rawValue), bytes),
-      address)
+    let gpu = machine.gpu
+    let result = await watchingFaults {
+      await gpu.store(instance: instance, GPUVirtualAddress(address.rawValue), bytes)
+    }
+    try check(result, address)
+  }
+
+  /// The driver knows that work of the process is on the GPU, since it came through a submission.
+  private func watchingFaults<T>(_ body: () async -> T) async -> T {
+    guard let svm = machine.svm else { return await body() }
+    return await svm.watchingFaults(body)
   }
 
   private func instance(_ address: VirtualAddress) throws(DeviceAccessError) -> VRAMAddress {

@@ -40,6 +40,7 @@ import Testing
           await run.kernel.point()
           note(writing: true)
           last = number
+          await run.kernel.point()
         }
       }
       run.atEnd { run.mark("last is \(last)") }

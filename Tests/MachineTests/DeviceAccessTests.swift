@@ -23,6 +23,27 @@ import Testing
     }
   }
 
+  /// The one interrupt that tells of a fault is lost: the driver looks by itself while work of the
+  /// process is on the GPU.
+  @Test(
+    arguments: [InjectionPoint.interruptLost, .interruptStorm], [Order.fifo, .random(seed: 3)])
+  func faultWhoseInterruptIsLost_isServed(point: InjectionPoint, order: Order) throws {
+    try withBench(pages: 4, order: order) { bench in
+      let kernel = bench.machine.kernel
+      try await bench.fill(0..<4)
+      kernel.failures.arm(point, .always)
+      let before = kernel.now
+      for page in 0..<2 {
+        let seen = try await bench.process.deviceLoad(bench.address(page), count: PageSize.bytes)
+        #expect(seen == Bench.pattern(page), "\(order)")
+      }
+      try await bench.process.deviceStore(bench.address(2), Bench.pattern(2))
+      #expect(kernel.now - before < 1_000_000_000, "\(order)")
+      kernel.failures.disarm()
+      #expect(await bench.damaged(0..<4) == [], "\(order)")
+    }
+  }
+
   /// bugs.md N20 and checks.md A10: a store of the GPU while the page moves is never lost.
   @Test(arguments: (1...100).map { Order.random(seed: $0) })
   func deviceStores_surviveMovesBothWays(order: Order) throws {

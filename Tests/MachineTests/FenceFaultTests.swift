@@ -266,10 +266,9 @@ import Testing
 
   // MARK: the device is gone
 
-  /// A driver that leaves while no copy ever completes gives the pages up rather than show other
-  /// bytes: SIGBUS, and no entry names a device that nobody serves.
-  @Test(arguments: [InjectionPoint.fenceStall, .fenceWrongValue])
-  func evictionThatNeverCopies_isSIGBUS(point: InjectionPoint) throws {
+  /// A driver that leaves while no copy ever completes has the CPU read the bytes out.
+  @Test(arguments: [InjectionPoint.fenceStall, .fenceWrongValue, .copySubmit])
+  func evictionThatNeverCopies_readsTheBytesOut(point: InjectionPoint) throws {
     try withBench(pages: Self.pages) { bench in
       try await bench.fill(0..<Self.pages)
       _ = try await bench.process.migrateToDevice(bench.range(0..<4))
@@ -277,12 +276,7 @@ import Testing
       await bench.machine.unbindDriver()
       bench.machine.kernel.failures.disarm()
       #expect(bench.onDevice(0..<Self.pages) == 0)
-      for page in 0..<4 {
-        await #expect(throws: AccessError.sigbus(bench.address(page), .EHWPOISON)) {
-          _ = try await bench.process.space.load(bench.address(page), count: 1)
-        }
-      }
-      #expect(await bench.damaged(4..<Self.pages) == [])
+      #expect(await bench.damaged(0..<Self.pages) == [])
     }
   }
 

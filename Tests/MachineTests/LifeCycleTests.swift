@@ -64,6 +64,47 @@ import Testing
     }
   }
 
+  /// A resume that fails: who waits for the device is told, later accesses too, and once a resume
+  /// succeeds the bytes are there.
+  @Test(arguments: [Order.fifo] + (1...8).map { .random(seed: $0) })
+  func resumeThatFails_endsTheWaits(order: Order) throws {
+    try withBench(pages: 4, order: order) { bench in
+      try await bench.fill(0..<4)
+      _ = try await bench.process.migrateToDevice(bench.all)
+      let driver = try #require(bench.machine.driver)
+      try await driver.suspend()
+      let reader = bench.machine.kernel.spawn("reader") {
+        await #expect(throws: AccessError.sigbus(bench.address(1), .ENOMEM)) {
+          _ = try await bench.process.space.load(bench.address(1), count: 1)
+        }
+      }
+      bench.machine.kernel.failures.arm(.bufferPin, .nth(1))
+      await #expect(throws: KernelError.ENOMEM) { try await driver.resume() }
+      bench.machine.kernel.failures.disarm()
+      await reader.join()
+      await #expect(throws: AccessError.sigbus(bench.address(2), .ENOMEM)) {
+        _ = try await bench.process.space.load(bench.address(2), count: 1)
+      }
+      await #expect(throws: KernelError.ENOMEM) {
+        _ = try await bench.process.migrateToRAM(bench.all)
+      }
+      try await driver.resume()
+      #expect(await bench.damaged(0..<4) == [], "\(order)")
+    }
+  }
+
+  /// The driver leaves while the device sleeps: the bytes are in system memory and come from there.
+  @Test func unbindWhileAsleep_keepsTheBytes() throws {
+    try withBench(pages: 9) { bench in
+      try await bench.fill(0..<9)
+      _ = try await bench.process.migrateToDevice(bench.range(2..<9))
+      try await #require(bench.machine.driver).suspend()
+      await bench.machine.unbindDriver()
+      #expect(bench.onDevice(0..<9) == 0)
+      #expect(await bench.damaged(0..<9) == [])
+    }
+  }
+
   /// A lost device: what was on it is lost, and each access says so; what was in RAM is intact, and
   /// the driver can leave.
   @Test func lostDevice_givesSIGBUSAndLeaves() throws {

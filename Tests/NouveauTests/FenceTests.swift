@@ -152,31 +152,6 @@ import Testing
     }
   }
 
-  /// F02 in its racing form: whatever the order, the emitter gets a fence that ends or an error.
-  @Test(arguments: 0..<40 as Range<UInt64>)
-  func emitAgainstKill_leavesNoFencePending(_ seed: UInt64) throws {
-    let bench = try Bench(seed: seed)
-    try bench.withDevice { device throws(KernelError) in
-      let channel = device.copyChannel
-      bench.gpu.isHeld = true
-      let killer = device.kernel.spawn("killer") {
-        await device.kernel.point()
-        channel.kill(.EIO)
-      }
-      var ends: [KernelError?] = []
-      for _ in 0..<3 {
-        ends.append(
-          await KernelError.of { () throws(KernelError) in
-            try await NouveauFence.emit(on: channel).wait()
-          })
-      }
-      await killer.join()
-      #expect(
-        ends.allSatisfy { $0 == .EIO || $0 == .ENODEV }, "seed \(seed): \(ends)")
-      #expect(channel.fences.pendingCount == 0, "seed \(seed)")
-    }
-  }
-
   /// F03: a fence that is done, but that nobody has looked at, keeps its success in a kill.
   @Test func kill_sparesWhatIsDone() throws {
     let bench = try Bench()

@@ -78,6 +78,11 @@ extension MemoryManager {
   /// As ``reclaim(pages:)``, of pages that are charged to one group.
   func reclaim(pages wanted: Int, of group: MemoryGroup?) async -> Int {
     guard canReclaim else { return 0 }
+    // What is waited for in here, whoever allocates waits for.
+    return await kernel.within(.reclaim) { () async in await reclaimNow(wanted, group) }
+  }
+
+  private func reclaimNow(_ wanted: Int, _ group: MemoryGroup?) async -> Int {
     await drainLRUOfAllCPUs()
     var freed = 0
     // Twice: the first look takes the marks of use off.

@@ -8,6 +8,13 @@ package protocol DeviceClient: AnyObject {
   func suspend() async throws(KernelError)
   /// After the device works again, oldest client first; also after a suspend that failed.
   func resume() async throws(KernelError)
+  /// The device can't be woken, for the reason given: whoever waits for it is told. It may be woken
+  /// again.
+  func resumeFailed(_ error: KernelError)
   /// The device is about to go, newest client first; gives everything back.
   func release() async
+}
+
+extension DeviceClient {
+  package func resumeFailed(_ error: KernelError) {}
 }

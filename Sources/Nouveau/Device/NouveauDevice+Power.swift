@@ -46,13 +46,25 @@ extension NouveauDevice {
 
   /// Wakes the device: the units as at bring-up, then memory, channels and clients as they were.
   ///
-  /// On an error the device stays asleep and may be woken again or shut down. A buffer that finds
-  /// no place stays in system memory, and its next use says so.
+  /// On an error the device stays asleep and may be woken again or shut down; tasks that waited for
+  /// it get the error. A buffer that finds no place stays in system memory, and its next use says
+  /// so.
   ///
   /// Kernel: nouveau_pmops_resume, nouveau_do_resume (nouveau_drm.c)
   public func resume() async throws(KernelError) {
-    guard state == .suspended else { throw .EINVAL }
+    guard state == .suspended || hasSleepers else { throw .EINVAL }
     let began = kernel.now
+    do throws(KernelError) {
+      if state == .suspended { try await wakeUnits() }
+      try await wakeClients()
+    } catch {
+      for client in clients { client.resumeFailed(error) }
+      throw error
+    }
+    kernel.trace.span(.deviceResume, since: began)
+  }
+
+  private func wakeUnits() async throws(KernelError) {
     try function.enable()
     guard device.checkPresence() else { throw .ENODEV }
     let registers = device.registers
@@ -70,6 +82,10 @@ extension NouveauDevice {
     try await faultBuffer?.resume()
     try interrupts.start()
     state = .running
+  }
+
+  /// Buffers and clients; those that can't be woken are tried again by the next resume.
+  private func wakeClients() async throws(KernelError) {
     var failure: KernelError?
     for buffer in buffers.buffers {
       do throws(KernelError) {
@@ -82,7 +98,7 @@ extension NouveauDevice {
     for client in clients {
       do throws(KernelError) { try await client.resume() } catch { failure = failure ?? error }
     }
-    kernel.trace.span(.deviceResume, since: began)
+    hasSleepers = failure != nil
     if let failure { throw failure }
   }
 

@@ -31,6 +31,8 @@ public final class NouveauDevice {
   /// VRAM in bytes, reserved parts included.
   public let vramBytes: UInt64
   package internal(set) var state = State.running
+  /// The device was woken, but a client or a buffer wasn't.
+  var hasSleepers = false
   package internal(set) var faultBuffer: FaultBuffer?
   var clients: [any DeviceClient] = []
   let teardown: TeardownStack

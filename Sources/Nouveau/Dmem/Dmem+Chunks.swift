@@ -184,7 +184,8 @@ extension Dmem {
       chunkByBlock[chunk.range.start.rawValue / UInt64(DmemChunk.pages)] = nil
       firstWithSpace = 0
     }
-    chunk.buffer.unpin()
+    // A chunk of a device that sleeps is not pinned.
+    if chunk.buffer.pinCount > 0 { chunk.buffer.unpin() }
     chunk.buffer.destroy()
     mm.releaseMemRegion(chunk.range)
     counters.chunksReturned += 1

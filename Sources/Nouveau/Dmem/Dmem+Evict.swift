@@ -69,13 +69,20 @@ extension Dmem {
   /// Copies the pages of a chunk by themselves after copying them together has failed: one page
   /// that can't be read, as with an uncorrectable error of its memory, must not take the others
   /// along.
-  private func evictOneByOne(_ chunk: DmemChunk, _ result: inout EvictionResult) async {
+  /// Gives the pages whose own copy the engine refused: their memory can't be trusted.
+  private func evictOneByOne(
+    _ chunk: DmemChunk, _ result: inout EvictionResult
+  ) async -> [PFN] {
+    var unreadable: [PFN] = []
     for index in 0..<DmemChunk.pages where chunk.isInUse(chunk.range.start + index) {
-      if device.isLost { return }
+      if device.isLost { break }
       let page = PFNRange(start: chunk.range.start + index, count: 1)
-      if let error = await evictPass(page, &result) { result.error = error }
+      guard let error = await evictPass(page, &result) else { continue }
+      result.error = error
+      if error == .EIO { unreadable.append(page.start) }
     }
     result.left = chunk.inUse
+    return unreadable
   }
 
   /// Brings back what of a range of device pages can be collected now; the error of its copies.
@@ -115,8 +122,9 @@ extension Dmem {
 
   /// Brings every page of every chunk back and returns the chunks: what unbinding the driver needs.
   ///
-  /// When the device is gone, or no copy succeeds for as long as eviction has patience, the pages'
-  /// bytes are out of reach; with `isForced` the pages become poison, so that the processes get
+  /// When no copy succeeds for as long as eviction has patience, `isForced` has the CPU read the
+  /// bytes out. When the device is gone, or a page's memory is bad, its bytes are out of reach; with
+  /// `isForced` such pages become poison, so that the processes get
   /// SIGBUS instead of somebody else's bytes, and the driver can leave. Else chunks with pages left
   /// stay, and the caller may try again. Kernel: nouveau_dmem_fini
   package func evictAll(isForced: Bool) async -> EvictionResult {
@@ -126,8 +134,19 @@ extension Dmem {
     // while pages move, since their unmapping takes the svmm mutexes, which come before it.
     await chunkMutex.withLock { () async in }
     for chunk in chunks where !chunk.isClosing {
-      var result = await evict(chunk)
-      if result.left > 0 && isForced && result.error != nil { await evictOneByOne(chunk, &result) }
+      var result = EvictionResult()
+      if chunk.buffer.backing != nil {
+        // While the device sleeps the bytes are in system memory.
+        result.evicted = await salvage(chunk, except: [])
+        result.left = chunk.inUse
+      } else {
+        result = await evict(chunk)
+      }
+      if result.left > 0 && isForced && result.error != nil {
+        let unreadable = await evictOneByOne(chunk, &result)
+        result.evicted += await salvage(chunk, except: unreadable)
+        result.left = chunk.inUse
+      }
       if result.left > 0 && isForced && (device.isLost || result.error != nil) {
         result.lost = await poison(chunk)
         result.left = chunk.inUse

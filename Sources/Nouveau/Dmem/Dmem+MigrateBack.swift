@@ -16,7 +16,7 @@ extension Dmem {
     _ space: AddressSpace, _ range: VirtualRange
   ) async throws(KernelError) -> Int {
     guard !range.isEmpty, range.isPageAligned else { throw .EINVAL }
-    await beginOperation()
+    try await beginOperation()
     defer { endOperation() }
     await space.mmapLock.lockShared()
     defer { space.mmapLock.unlockShared() }

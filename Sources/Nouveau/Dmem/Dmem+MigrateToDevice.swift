@@ -45,7 +45,7 @@ extension Dmem {
     _ svmm: SVMM, _ range: VirtualRange, explains: Bool = false
   ) async throws(KernelError) -> MigrationResult {
     guard !range.isEmpty, range.isPageAligned else { throw .EINVAL }
-    await beginOperation()
+    try await beginOperation()
     defer { endOperation() }
     let space = svmm.space
     await space.mmapLock.lockShared()

@@ -18,7 +18,13 @@ extension Dmem {
   /// faulting page; takes the svmm mutex. Kernel: nouveau_dmem_migrate_to_ram
   func migrateToRAM(_ fault: DeviceFault) async -> FaultOutcome {
     counters.faults += 1
-    await beginOperation()
+    do throws(KernelError) {
+      try await beginOperation()
+    } catch {
+      // The page's bytes are in system memory, for when a resume succeeds.
+      counters.faultErrors += 1
+      return .sigbus(error)
+    }
     defer { endOperation() }
     let start = kernel.now
     let outcome = await bringBack(fault)

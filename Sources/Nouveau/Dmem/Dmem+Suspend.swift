@@ -10,6 +10,7 @@ extension Dmem {
   /// after the resume (bugs.md L17, checks.md A11). Kernel: nouveau_dmem_suspend
   package func suspend(_ processes: [SVMM]) async {
     isActive = false
+    resumeError = nil
     await activity.wait { operations == 0 }
     for svmm in processes { await svmm.unmapAll() }
     await chunkMutex.lock()
@@ -22,6 +23,7 @@ extension Dmem {
   /// Throws when a chunk can't be pinned: nothing is lost, the driver stays suspended, and the
   /// resume can be tried again (nouveau only warns). Kernel: nouveau_dmem_resume
   package func resume() async throws(KernelError) {
+    if isActive { return }
     await chunkMutex.lock()
     defer { chunkMutex.unlock() }
     for (index, chunk) in chunks.enumerated() {
@@ -33,6 +35,14 @@ extension Dmem {
       }
     }
     isActive = true
+    resumeError = nil
+    activity.wakeAll()
+  }
+
+  /// The device stays asleep: faults and migrations that wait for it end with `error`, and later
+  /// ones too until a resume succeeds. nouveau lets them wait for ever.
+  package func resumeFailed(_ error: KernelError) {
+    resumeError = error
     activity.wakeAll()
   }
 }

@@ -48,6 +48,8 @@ package final class Dmem {
   package internal(set) var isClosed = false
   /// False between suspend and resume: whoever needs the device sleeps on `activity`.
   package internal(set) var isActive = true
+  /// Why the last resume failed: while it stands, nobody waits for the device.
+  var resumeError: KernelError?
   /// Migrations in progress; a suspend sleeps on `activity` until there is none.
   var operations = 0
   let activity: WaitQueue
@@ -92,9 +94,11 @@ package final class Dmem {
     return page >= chunk.range.start ? chunk : nil
   }
 
-  /// Begins an operation that needs the device; sleeps while it is suspended.
-  func beginOperation() async {
-    if !isActive { await activity.wait { isActive } }
+  /// Begins an operation that needs the device; sleeps while it is suspended, and throws the error
+  /// of a resume that failed.
+  func beginOperation() async throws(KernelError) {
+    if !isActive { await activity.wait { isActive || resumeError != nil } }
+    if !isActive, let resumeError { throw resumeError }
     operations += 1
   }
 

@@ -32,6 +32,9 @@ package final class FenceContext {
   private var pending: Deque<Fence> = []
   /// Pending fences that somebody waits for: while above 0 the interrupt is wanted.
   private(set) var notifyCount = 0
+  /// Waits for interrupts other than fences', such as a GPU fault's; see ``beginWatch()``.
+  private var watchCount = 0
+  private var watchEnd: UInt64 = 0
   private var killError: KernelError?
   /// The last impossible number found in the word, so that it is reported once.
   private var wrongWord: UInt32?
@@ -211,11 +214,34 @@ package final class FenceContext {
   /// Does what an interrupt would have done, in case it was lost.
   private func runRecheck() {
     armed = nil
-    guard notifyCount > 0 else { return }
+    guard notifyCount > 0 || isWatching else { return }
     device.serviceInterrupts()
     let hasProgress = update()
-    guard notifyCount > 0, !device.isLost else { return }
+    guard notifyCount > 0 || isWatching, !device.isLost else { return }
     armRecheck(hasProgress ? Self.overdue : min(2 * armedDelay, Self.recheckCap))
+  }
+
+  // MARK: interrupts that no fence announces
+
+  /// The first look of a watch comes later than an overdue fence's, the last after as long as a
+  /// fence is waited for: a watch is bounded.
+  private static let firstWatch: UInt64 = 2 * overdue
+
+  private var isWatching: Bool { watchCount > 0 && device.kernel.now < watchEnd }
+
+  /// Has interrupts looked for now and then, in case the only one that tells of an event is lost.
+  package func beginWatch() {
+    watchCount += 1
+    watchEnd = device.kernel.now &+ NouveauFence.limit
+    if armed == nil { armRecheck(Self.firstWatch) }
+  }
+
+  /// Ends what ``beginWatch()`` began.
+  package func endWatch() {
+    watchCount -= 1
+    guard watchCount == 0 && notifyCount == 0 else { return }
+    armed?.cancel()
+    armed = nil
   }
 
   // MARK: ending
@@ -268,7 +294,7 @@ extension FenceContext: FenceOperations {
   package func enableSignaling(_ fence: Fence) -> Bool {
     notifyCount += 1
     fifo.allowNonStall()
-    if armed == nil { armRecheck(Self.overdue) }
+    if armed == nil || armedDelay > Self.overdue { armRecheck(Self.overdue) }
     // The interrupt may have come before it was wanted.
     return !isSignaled(fence)
   }

@@ -109,6 +109,8 @@ public final class SVM: DeviceClient {
     faultBuffer?.rearm()
   }
 
+  package func resumeFailed(_ error: KernelError) { dmem.resumeFailed(error) }
+
   /// Everything comes back to RAM before the device goes; what a lost device held becomes poison.
   package func release() async {
     for svmm in processes.all { await unbind(svmm) }

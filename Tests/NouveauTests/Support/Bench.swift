@@ -15,7 +15,11 @@ struct Bench {
 
   init(seed: UInt64? = nil, ramBytes: Int = 4 << 20, vramMiB: Int = 64) throws {
     let choices: any Choices = seed.map { RandomWalkChoices(seed: $0) } ?? FIFOChoices()
-    kernel = Kernel(choices: choices)
+    try self.init(Kernel(choices: choices), ramBytes: ramBytes, vramMiB: vramMiB)
+  }
+
+  init(_ kernel: Kernel, ramBytes: Int = 4 << 20, vramMiB: Int = 64) throws {
+    self.kernel = kernel
     mm = try MemoryManager(kernel, MemoryConfiguration(ramBytes: ramBytes))
     gpu = try ScriptedGPU(kernel, ram: mm.ram, vramMiB: vramMiB)
   }
