@@ -267,7 +267,7 @@ import Testing
   // MARK: the device is gone
 
   /// A driver that leaves while no copy ever completes has the CPU read the bytes out.
-  @Test(arguments: [InjectionPoint.fenceStall, .fenceWrongValue, .copySubmit])
+  @Test(arguments: [InjectionPoint.fenceStall, .fenceWrongValue])
   func evictionThatNeverCopies_readsTheBytesOut(point: InjectionPoint) throws {
     try withBench(pages: Self.pages) { bench in
       try await bench.fill(0..<Self.pages)
