@@ -124,9 +124,9 @@ extension Dmem {
   ///
   /// When no copy succeeds for as long as eviction has patience, `isForced` has the CPU read the
   /// bytes out. When the device is gone, or a page's memory is bad, its bytes are out of reach; with
-  /// `isForced` such pages become poison, so that the processes get SIGBUS instead of somebody else's
-  /// bytes, and the driver can leave. Else chunks with pages left stay, and the caller may try again.
-  /// Kernel: nouveau_dmem_fini
+  /// `isForced` such pages become poison, so that the processes get SIGBUS instead of somebody
+  /// else's bytes, and the driver can leave. Else chunks with pages left stay, and the caller may
+  /// try again. Kernel: nouveau_dmem_fini
   package func evictAll(isForced: Bool) async -> EvictionResult {
     var total = EvictionResult()
     isClosed = true
