@@ -56,7 +56,12 @@ public final class MemoryManager {
   var files: [MappedFile?] = [nil]
   var hugetlb = HugetlbPool()
   /// When faults use huge pages (`/sys/kernel/mm/transparent_hugepage/enabled`).
-  public var hugePages: HugePagePolicy
+  public var hugePages: HugePagePolicy {
+    get { hugePolicy }
+    set { hugePolicy = newValue }
+  }
+  // Internal storage, as for the counters: each fault looks at it.
+  var hugePolicy: HugePagePolicy
   var huge = HugePageState()
   /// Counts of huge pages (`thp_*` of `/proc/vmstat`).
   public var hugeCounters: HugePageCounters { huge.tally }
@@ -89,7 +94,7 @@ public final class MemoryManager {
     self.kernel = kernel
     failures = kernel.failures
     self.configuration = configuration
-    hugePages = configuration.hugePages
+    hugePolicy = configuration.hugePages
     ram = try MappedMemory(count: configuration.ramBytes)
     let systemPages = ram.count >> PageSize.shift
     let deviceStart = (systemPages + 511) & ~511

@@ -21,7 +21,7 @@ extension AddressSpace {
     guard vma.isAnonymous, !vma.isSpecial, vma.range.contains(HugePage.range(address)),
       !vma.flags.contains(.noHugePage), !vma.flags.contains(.userfaultMissing), !isUnstable
     else { return false }
-    switch manager.hugePages {
+    switch manager.hugePolicy {
     case .never: return false
     case .madvise: return vma.flags.contains(.hugePage)
     case .always: return true

@@ -28,7 +28,7 @@ extension PageTableEntry {
 extension AddressSpace {
   /// Whether a fault has to look for huge pages.
   @inline(__always)
-  var mayBeHuge: Bool { manager.hugePages != .never || !spareTables.isEmpty }
+  var mayBeHuge: Bool { manager.hugePolicy != .never || !spareTables.isEmpty }
 
   /// The place in the pool of the entry above the leaf table of `address`; nil where no table is.
   func upperSlot(_ address: VirtualAddress) -> Int? {
