@@ -30,7 +30,10 @@ extension AddressSpace {
 
   /// Serves a fault with a huge page, or on one; nil leaves it to the path for base pages.
   ///
+  /// Kept out of its caller, whose frame every fault pays for.
+  ///
   /// LOCKING: `mmapLock` held by the caller.
+  @inline(never)
   func faultHuge(_ vma: VMA, _ address: VirtualAddress, write: Bool) async -> FaultStep? {
     guard let slot = upperSlot(address) else {
       return allowsHuge(vma, address) ? await faultHugeMissing(vma, address, write: write) : nil
