@@ -96,6 +96,18 @@ public final class UserProcess {
     return await svm.watchingFaults(body)
   }
 
+  /// Adds to the 32-bit word at an aligned address in one step, as an atomic instruction of a kernel
+  /// on the GPU; returns the word as it was.
+  public func deviceAtomicAdd(
+    _ address: VirtualAddress, _ value: UInt32
+  ) async throws(DeviceAccessError) -> UInt32 {
+    let instance = try instance(address)
+    let (result, old) = await machine.gpu.atomicAdd(
+      instance: instance, GPUVirtualAddress(address.rawValue), value)
+    try check(result, address)
+    return old
+  }
+
   private func instance(_ address: VirtualAddress) throws(DeviceAccessError) -> VRAMAddress {
     guard let context else { throw .closed(address) }
     return context.instanceAddress

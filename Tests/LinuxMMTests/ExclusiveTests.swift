@@ -47,6 +47,25 @@ private final class Listener: IntervalNotifierOperations {
     }
   }
 
+  /// Who tries again because of a change must not cause the next one by trying.
+  @Test func secondTry_tellsNobodyThatAccessEnds() throws {
+    let machine = try TestMachine()
+    try machine.run {
+      let range = try await machine.map(pages: 1)
+      let owner = PagemapOwner("gpu")
+      self.drop(machine, try await self.take(machine, range, owner: owner))
+      let mirror = Listener()
+      let notifier = try machine.space.insertNotifier(range, mirror)
+      let pages = try await self.take(machine, range, owner: owner)
+      let page = try #require(pages[0])
+      #expect(machine.location(range) == .exclusive(page))
+      #expect(mirror.events.map(\.kind) == [.exclusive])
+      #expect(mirror.events.allSatisfy { $0.owner === owner })
+      self.drop(machine, pages)
+      await notifier.remove()
+    }
+  }
+
   @Test func R47_accessLasts_untilLockAndReferenceAreDropped() throws {
     let machine = try TestMachine()
     try machine.run {
@@ -80,7 +99,7 @@ private final class Listener: IntervalNotifierOperations {
       #expect(machine.mm.referenceCount(page) == 1)
       machine.mm.unlock(page)
       self.drop(machine, pages)
-      // Again, although the second page is the device's already: it is revoked first.
+      // Again, although the second page is the device's already: it stays so.
       let again = try await self.take(machine, range)
       #expect(!again.contains(nil))
       self.drop(machine, again)

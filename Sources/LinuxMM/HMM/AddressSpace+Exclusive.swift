@@ -34,11 +34,24 @@ extension AddressSpace {
       }
     }
     await splitHugeEntries(in: range)
-    let got = await holdLocked(.reference, range.start, range.pages, .write, mayDropLock: false)
-    if got.pfns.isEmpty, let failure = got.failure { throw failure.error }
     var taken: [PFN?] = []
-    for (index, pfn) in got.pfns.enumerated() {
-      let address = range.start + UInt64(index) << UInt64(PageSize.shift)
+    for page in 0..<range.pages {
+      let address = range.start + UInt64(page) << UInt64(PageSize.shift)
+      let entry = entry(at: address)
+      let pfn: PFN
+      if entry.kind == .exclusiveWrite {
+        // A device's from an earlier try. To give it back to the CPU first would tell the caller's
+        // own mirror of a change, which would so begin again for ever, as in 6.12.
+        pfn = entry.frame
+        manager.get(pfn)
+      } else {
+        let got = await holdLocked(.reference, address, 1, .write, mayDropLock: false)
+        guard let first = got.pfns.first else {
+          if taken.isEmpty, let failure = got.failure { throw failure.error }
+          break
+        }
+        pfn = first
+      }
       guard !manager.isHuge(pfn), manager.tryLock(pfn) else {
         manager.put(pfn)
         taken.append(nil)
@@ -71,7 +84,9 @@ extension AddressSpace {
     // The mirrors may have slept: look now.
     guard let slot = leafSlot(address) else { return false }
     let entry = manager.tables.entries[slot]
-    guard entry.isPresent, entry.frame == pfn, entry.has(Bit.write) else { return false }
+    guard entry.frame == pfn else { return false }
+    if entry.kind == .exclusiveWrite { return true }
+    guard entry.isPresent, entry.has(Bit.write) else { return false }
     flushTranslations(pages: 1)
     if entry.isDirty { pages[pfn.index].flags.insert(.dirty) }
     manager.tables.entries[slot] = .absent(

@@ -48,6 +48,14 @@ extension SVM {
           offend("\(gpu), but the CPU has \(cpu)")
         }
         if gpu.isWritable && !cpu.isWritable { offend("writable, but the CPU has \(cpu)") }
+        if gpu.allowsAtomics { offend("allows atomics on a page that the CPU maps") }
+      case .exclusive(let frame):
+        if gpu.hostAddress?.rawValue != DMAAddressSpace.busOffset + frame.physical.rawValue {
+          offend("\(gpu), but the CPU has \(cpu)")
+        }
+        if gpu.isWritable && cpu.kind != .exclusiveWrite {
+          offend("writable, but the CPU has \(cpu)")
+        }
       case .zero:
         if gpu.hostAddress == nil || gpu.isWritable { offend("\(gpu), but the CPU has \(cpu)") }
       default:

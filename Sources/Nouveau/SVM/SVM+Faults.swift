@@ -23,11 +23,13 @@ extension SVM {
       return false
     }
     let range = VirtualRange(start: page, pages: 1)
-    if fault.access == .ATOMIC { await prepareAtomic(svmm, range) }
     let kernel = nouveau.kernel
     let deadline = kernel.now &+ Self.faultPatience
     while true {
-      let outcome = await tryServe(svmm, notifier, range, fault.access)
+      let outcome =
+        fault.access == .ATOMIC
+        ? await tryServeAtomic(svmm, notifier, range)
+        : await tryServe(svmm, notifier, range, fault.access)
       switch outcome {
       case .served:
         counters.served += 1
@@ -47,13 +49,14 @@ extension SVM {
     }
   }
 
-  private enum Service {
+  /// How one try ended.
+  enum Service {
     case served
     case changed
     case failed(KernelError)
   }
 
-  private func tryServe(
+  func tryServe(
     _ svmm: SVMM, _ notifier: IntervalNotifier, _ range: VirtualRange,
     _ access: NV_PFAULT.AccessType
   ) async -> Service {
@@ -124,8 +127,8 @@ extension SVM {
         try await svmm.gpuSpace.setPages([entry], at: gpuAddress)
         svmm.mirrored.insert(address.page, nil)
       } else {
-        // Atomics don't go over the bus; who asks for them waits for the page to come (above).
-        guard access != .ATOMIC else { return .failed(.EIO) }
+        // Atomics over the bus need the page alone: the next try takes it.
+        guard access != .ATOMIC else { return .changed }
         let bus = try svmm.device.pci.dma.map(page, .bidirectional)
         do throws(KernelError) {
           let entry = GPUPTE.host(bus, writable: word.isWritable, atomic: false)
@@ -146,18 +149,5 @@ extension SVM {
       return .failed(error)
     }
     return .served
-  }
-
-  /// An atomic access needs the page in VRAM: it is moved there first, which may fail; then the
-  /// fault is cancelled.
-  // QUIRK(nouveau): the kernel takes exclusive access to the page in RAM instead and maps it for
-  // atomics over the bus.
-  private func prepareAtomic(_ svmm: SVMM, _ range: VirtualRange) async {
-    if case .device = svmm.space.entry(at: range.start).location { return }
-    do throws(KernelError) {
-      _ = try await dmem.migrateToDevice(svmm, range)
-    } catch {
-      nouveau.device.log.error("svm", "atomic at \(range.start): \(error)")
-    }
   }
 }

@@ -154,6 +154,11 @@ extension SVMM: IntervalNotifierOperations {
   ) async -> Bool {
     if !event.isBlockable && mutex.owner != nil { return false }
     await mutex.withLock { () async in
+      // We ask for the page alone ourselves: our translation goes, and is written anew for the same
+      // page if nothing else happens meanwhile.
+      if event.kind == .exclusive && event.owner === owner {
+        return await unmapLocked(event.range)
+      }
       notifier.setSequence(sequence)
       // Our own migrations are announced to us as well; there the driver takes away what moves, and
       // no more (R65).
