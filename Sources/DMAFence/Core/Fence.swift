@@ -232,7 +232,7 @@ public class Fence {
       .fenceSignal, context, seqno, UInt64(failure), on: row)
     guard !callbacks.isEmpty else { return true }
     isLocked = true
-    // Callbacks run under the lock, and elsewhere in interrupts: they may not allocate with reclaim.
+    // Callbacks run under the lock, and elsewhere in interrupts: they may not reclaim.
     let task = kernel.currentTask
     task?.atomicDepth += 1
     callbacks.takeAll { callback in

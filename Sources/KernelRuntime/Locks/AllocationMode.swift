@@ -34,8 +34,8 @@ package enum CheckedContext {
 extension Kernel {
   /// Notes that memory is allocated here (`might_alloc`), whether this time it takes long or not.
   ///
-  /// What ``AllocationMode/mayReclaim`` breaks is an offence in ``lockChecks``: in an interrupt or a
-  /// fence's callback, in a section that a fence's signalling waits for, under a lock that reclaim
+  /// What ``AllocationMode/mayReclaim`` breaks is an offence in ``lockChecks``: in an interrupt or
+  /// a fence's callback, in a section that a fence's signalling waits for, under a lock that reclaim
   /// may come to need.
   @inline(__always)
   public func mightAllocate(_ mode: AllocationMode = .mayReclaim) {

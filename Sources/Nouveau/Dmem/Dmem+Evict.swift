@@ -123,7 +123,7 @@ extension Dmem {
   /// Brings every page of every chunk back and returns the chunks: what unbinding the driver needs.
   ///
   /// When no copy succeeds for as long as eviction has patience, `isForced` has the CPU read the
-  /// bytes out. When the device is gone, or a page's memory is bad, its bytes are out of reach; with
+  /// bytes out. When the device is gone, or a page's memory is bad, its bytes are lost; with
   /// `isForced` such pages become poison, so that the processes get SIGBUS instead of somebody
   /// else's bytes, and the driver can leave. Else chunks with pages left stay, and the caller may
   /// try again. Kernel: nouveau_dmem_fini

@@ -3,7 +3,7 @@ import KernelRuntime
 import LinuxMM
 
 extension Dmem {
-  /// Brings pages of a chunk back without the copy engine, one by one; the number of pages. The last
+  /// Brings pages of a chunk back without the copy engine, one by one; how many. The last
   /// resort when the engine copies nothing any more and the driver has to leave: the CPU reads the
   /// bytes where they are, through the window on VRAM, or in system memory while the device sleeps.
   ///

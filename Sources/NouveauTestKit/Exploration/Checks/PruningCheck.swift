@@ -1,7 +1,7 @@
 import KernelRuntime
 
-/// Whether leaving out equivalent orders loses anything for a flow: the same search is made with and
-/// without pruning, and their ends are compared.
+/// Whether leaving out equivalent orders loses anything for a flow: the same search is made with
+/// and without pruning, and their ends are compared.
 ///
 /// An end that only the full search reaches means that the flow, or something it uses, doesn't note
 /// all that its tasks share (``Kernel/touch(_:writing:)``): what pruned searches of it say doesn't
