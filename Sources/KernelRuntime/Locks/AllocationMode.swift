@@ -35,8 +35,8 @@ extension Kernel {
   /// Notes that memory is allocated here (`might_alloc`), whether this time it takes long or not.
   ///
   /// What ``AllocationMode/mayReclaim`` breaks is an offence in ``lockChecks``: in an interrupt or
-  /// a fence's callback, in a section that a fence's signalling waits for, under a lock that reclaim
-  /// may come to need.
+  /// a fence's callback, in a section that a fence's signalling waits for, under a lock that
+  /// reclaim may come to need.
   @inline(__always)
   public func mightAllocate(_ mode: AllocationMode = .mayReclaim) {
     if mode == .atomic { return }
