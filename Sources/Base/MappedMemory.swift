@@ -15,26 +15,64 @@
 public final class MappedMemory: @unchecked Sendable {
   // Sendable is claimed by hand: the object itself never changes after init. Who touches which
   // bytes when is ordered by the owner (a copy job and the machine never share a range while the
-  // job runs).
+  // job runs). Memory of a supply stays on its thread: machines with worker threads take none.
 
   /// The first byte; page aligned.
   @usableFromInline let base: UnsafeMutableRawPointer
   /// The length in bytes.
   public let count: Int
+  /// Where the memory goes back to; nil for the host.
+  private let supply: MemorySupply?
+  /// One byte a page, set by writes, for a supply to know what it has to zero.
+  @usableFromInline let marks: UnsafeMutablePointer<UInt8>?
 
-  /// Maps `count` zeroed bytes; `ENOMEM` when the address space refuses, `EINVAL` for no bytes.
-  public init(count: Int) throws(KernelError) {
+  /// `count` zeroed bytes, mapped from the host or taken from `supply`; `ENOMEM` when the address
+  /// space refuses, `EINVAL` for no bytes.
+  public init(count: Int, from supply: MemorySupply? = nil) throws(KernelError) {
     guard count > 0 else { throw .EINVAL }
     let rounded = (count + PageSize.bytes - 1) & ~(PageSize.bytes - 1)
-    let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
-    let mapped = unsafe mmap(nil, rounded, PROT_READ | PROT_WRITE, flags, -1, 0)
-    guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else { throw .ENOMEM }
-    unsafe self.base = mapped
+    self.supply = supply
     self.count = rounded
+    if let supply {
+      let piece = try supply.take(rounded)
+      unsafe base = piece.base
+      unsafe marks = piece.marks
+    } else {
+      unsafe base = unsafe try Self.map(rounded)
+      unsafe marks = nil
+    }
   }
 
   deinit {
-    _ = unsafe munmap(base, count)
+    if let supply, let marks = unsafe marks {
+      supply.give(unsafe MemorySupply.Piece(base: base, marks: marks, count: count))
+    } else {
+      _ = unsafe munmap(base, count)
+    }
+  }
+
+  /// Zeroed pages from the host.
+  static func map(_ count: Int) throws(KernelError) -> UnsafeMutableRawPointer {
+    let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+    let mapped = unsafe mmap(nil, count, PROT_READ | PROT_WRITE, flags, -1, 0)
+    guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else { throw .ENOMEM }
+    return unsafe mapped
+  }
+
+  /// Says that bytes are about to be written by other ways than the functions below: a table over
+  /// this memory calls it for the records that it hands out.
+  @inlinable
+  @inline(__always)
+  public func willWrite(at offset: Int, length: Int) {
+    if let marks = unsafe marks {
+      var page = offset >> PageSize.shift
+      let last = (offset + max(length, 1) - 1) >> PageSize.shift
+      invariant(page >= 0 && last < count >> PageSize.shift, "a write at \(offset) of \(count)")
+      while page <= last {
+        unsafe marks[page] = 1
+        page += 1
+      }
+    }
   }
 
   /// Whether `length` bytes at `offset` lie inside.
@@ -74,12 +112,15 @@ extension MappedMemory {
   @inline(__always)
   public func store<T: FixedWidthInteger & BitwiseCopyable>(_ value: T, at offset: Int) {
     let target = unsafe pointer(at: offset, length: MemoryLayout<T>.size)
+    willWrite(at: offset, length: MemoryLayout<T>.size)
     unsafe target.storeBytes(of: value, as: T.self)
   }
 
   /// Stores `first`, `first + step`, … as `count` 64-bit words from `offset` on.
   public func storeSeries(_ first: UInt64, step: UInt64, at offset: Int, count: Int) {
     let target = unsafe pointer(at: offset, length: 8 * count)
+    if count == 0 { return }
+    willWrite(at: offset, length: 8 * count)
     var word = first
     for index in 0..<count {
       unsafe target.storeBytes(of: word, toByteOffset: 8 * index, as: UInt64.self)
@@ -93,6 +134,7 @@ extension MappedMemory {
   public func copy(from source: MappedMemory, at from: Int, to: Int, length: Int) {
     let src = unsafe source.pointer(at: from, length: length)
     let dst = unsafe pointer(at: to, length: length)
+    if length > 0 { willWrite(at: to, length: length) }
     unsafe dst.copyMemory(from: src, byteCount: length)
   }
 
@@ -101,6 +143,7 @@ extension MappedMemory {
   @inline(__always)
   public func fill(_ value: UInt8, at offset: Int, length: Int) {
     let dst = unsafe pointer(at: offset, length: length)
+    if length > 0 { willWrite(at: offset, length: length) }
     _ = unsafe dst.initializeMemory(as: UInt8.self, repeating: value, count: length)
   }
 
@@ -113,6 +156,7 @@ extension MappedMemory {
   /// Stores an array's bytes at `offset`.
   public func store(bytes: [UInt8], at offset: Int) {
     let dst = unsafe pointer(at: offset, length: bytes.count)
+    if !bytes.isEmpty { willWrite(at: offset, length: bytes.count) }
     unsafe bytes.withUnsafeBytes { source in
       if let start = source.baseAddress {
         unsafe dst.copyMemory(from: start, byteCount: bytes.count)
@@ -131,8 +175,16 @@ extension MappedMemory {
   }
 
   /// Gives the pages of the range back to the host; they read as zero again. Page granular.
+  /// Memory of a supply is zeroed instead, since somebody will use it soon.
   public func discard(at offset: Int, count: Int) {
     let start = unsafe pointer(at: offset, length: count)
+    if let marks = unsafe marks {
+      for page in offset >> PageSize.shift..<(offset + count) >> PageSize.shift
+      where unsafe marks[page] != 0 {
+        fill(0, at: page << PageSize.shift, length: PageSize.bytes)
+      }
+      return
+    }
     _ = unsafe madvise(start, count, MADV_DONTNEED)
   }
 }

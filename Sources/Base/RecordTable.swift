@@ -10,8 +10,11 @@ public struct RecordTable<Record: BitwiseCopyable>: ~Copyable {
   public let count: Int
 
   /// Maps a table of `count` zeroed records; `ENOMEM` when the address space refuses.
-  public init(count: Int, of type: Record.Type = Record.self) throws(KernelError) {
-    memory = try MappedMemory(count: max(1, count) * MemoryLayout<Record>.stride)
+  public init(
+    count: Int, of type: Record.Type = Record.self, from supply: MemorySupply? = nil
+  ) throws(KernelError) {
+    memory = try MappedMemory(
+      count: max(1, count) * MemoryLayout<Record>.stride, from: supply)
     self.count = count
     let raw = unsafe memory.pointer(at: 0, length: memory.count)
     unsafe base = raw.assumingMemoryBound(to: Record.self)
@@ -28,6 +31,8 @@ public struct RecordTable<Record: BitwiseCopyable>: ~Copyable {
     @inline(__always)
     nonmutating unsafeMutableAddress {
       invariant(UInt(bitPattern: index) < UInt(bitPattern: count), "record \(index) of \(count)")
+      let stride = MemoryLayout<Record>.stride
+      memory.willWrite(at: index * stride, length: stride)
       return unsafe base + index
     }
   }

@@ -37,8 +37,8 @@ final class CoherentPool {
   /// Pages from here on were never handed out and read as zero.
   private var untouched = 0
 
-  init(byteCount: Int) throws(KernelError) {
-    memory = try MappedMemory(count: byteCount)
+  init(byteCount: Int, from supply: MemorySupply?) throws(KernelError) {
+    memory = try MappedMemory(count: byteCount, from: supply)
     free = [0..<(byteCount / PageSize.bytes)]
   }
 

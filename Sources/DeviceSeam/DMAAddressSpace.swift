@@ -87,13 +87,15 @@ public final class DMAAddressSpace {
   /// - Parameters:
   ///   - ram: the machine's RAM; PFN `n` begins at byte `n * 4096`.
   ///   - coherentBytes: the size of the pool for ``allocateCoherent(bytes:)``.
-  public init(_ kernel: Kernel, ram: MappedMemory, coherentBytes: Int = 4 << 20)
-    throws(KernelError)
-  {
+  ///   - supply: where the host's memory comes from; nil for mappings of its own.
+  public init(
+    _ kernel: Kernel, ram: MappedMemory, coherentBytes: Int = 4 << 20,
+    from supply: MemorySupply? = nil
+  ) throws(KernelError) {
     self.kernel = kernel
     self.ram = ram
-    pages = try RecordTable(count: ram.count / PageSize.bytes)
-    coherent = try CoherentPool(byteCount: coherentBytes)
+    pages = try RecordTable(count: ram.count / PageSize.bytes, from: supply)
+    coherent = try CoherentPool(byteCount: coherentBytes, from: supply)
   }
 
   // MARK: the driver's side

@@ -22,6 +22,8 @@ public final class EmulatedGPU: PCIDevice {
   let bar2: BarWindow
   let faultBuffer: FaultBuffer
   let parking: ParkedAccesses
+  /// The words of PTOP's device information.
+  let topology: [UInt32]
   var storage = StorageRegisters()
   var unitEnable: UInt32 = ~0
   var invalidation = InvalidationRegisters()
@@ -37,13 +39,15 @@ public final class EmulatedGPU: PCIDevice {
 
   /// - Parameters:
   ///   - dma: the bus through which alone the GPU reaches host memory.
+  ///   - supply: where VRAM comes from; nil for a mapping of its own.
   /// - Throws: `EINVAL` for sizes that no board has, `ENOMEM` when VRAM can't be mapped.
   public init(
-    _ kernel: Kernel, configuration: GPUConfiguration = GPUConfiguration(), dma: DMAAddressSpace
+    _ kernel: Kernel, configuration: GPUConfiguration = GPUConfiguration(), dma: DMAAddressSpace,
+    from supply: MemorySupply? = nil
   ) throws(KernelError) {
     busAddress = configuration.busAddress
     interrupt = InterruptLine(kernel, "gpu")
-    let board = try Board(kernel, configuration, dma: dma, line: interrupt)
+    let board = try Board(kernel, configuration, dma: dma, line: interrupt, from: supply)
     let mmu = MMU(board)
     let interrupts = HostInterrupts(board)
     let reports = FaultReports(board, interrupts)
@@ -66,6 +70,7 @@ public final class EmulatedGPU: PCIDevice {
       pbdmas.append(
         PBDMA(board, mmu, reports, interrupts, index: UInt32(index), info, engine))
     }
+    topology = configuration.chip.engines.flatMap(\.topology.words)
     self.board = board
     self.mmu = mmu
     self.reports = reports

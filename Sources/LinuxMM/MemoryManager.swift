@@ -88,14 +88,20 @@ public final class MemoryManager {
   /// The shared page of zeroes (`ZERO_PAGE(0)`).
   public static let zeroPage = PFN(0)
 
+  /// Where the host's memory comes from; nil for mappings of its own.
+  let supply: MemorySupply?
+
   /// `EINVAL` for no RAM or no CPU; `ENOMEM` when the host refuses the address space.
-  public init(_ kernel: Kernel, _ configuration: MemoryConfiguration) throws(KernelError) {
+  public init(
+    _ kernel: Kernel, _ configuration: MemoryConfiguration, from supply: MemorySupply? = nil
+  ) throws(KernelError) {
     guard configuration.ramBytes > 0, configuration.cpus > 0 else { throw .EINVAL }
     self.kernel = kernel
+    self.supply = supply
     failures = kernel.failures
     self.configuration = configuration
     hugePolicy = configuration.hugePages
-    ram = try MappedMemory(count: configuration.ramBytes)
+    ram = try MappedMemory(count: configuration.ramBytes, from: supply)
     let systemPages = ram.count >> PageSize.shift
     let deviceStart = (systemPages + 511) & ~511
     let devicePageCount = Int(configuration.devicePhysicalBytes >> UInt64(PageSize.shift))
@@ -111,7 +117,7 @@ public final class MemoryManager {
     // Tables first, handed out from the top down: so the first tables and the first records are
     // neighbours, and a small machine touches little of the host's page tables.
     recordsOffset = tableCount << PageSize.shift
-    metadata = try MappedMemory(count: recordsOffset + recordBytes)
+    metadata = try MappedMemory(count: recordsOffset + recordBytes, from: supply)
     tables = PageTablePool(metadata, at: 0, tables: tableCount)
     pages = FlatView(metadata, at: recordsOffset, count: pageCount)
     frames = FrameAllocator(pages, limit: systemPages)
@@ -119,6 +125,27 @@ public final class MemoryManager {
     pages[0].flags = [.reserved, .uptodate]
     pages[0].references = 1
     if configuration.swapPages != 0 { try swapOn(pages: configuration.swapPages) }
+  }
+
+  deinit {
+    // Tables and records are written through views, which the memory doesn't see.
+    willWriteRecords(0..<frames.untouched)
+    metadata.willWrite(
+      at: tables.untouched << PageSize.shift,
+      length: (recordsOffset - tables.untouched << PageSize.shift))
+  }
+
+  /// Cuts the references by which processes and their mirrors keep each other alive, for a machine
+  /// that goes as it stands. Nothing may be used afterwards.
+  package func abandon() {
+    for space in addressSpaces { space.notifiers.abandon() }
+    for case let region? in anonymousRegions { region.abandon() }
+  }
+
+  /// Says that records of pages were or will be written (``MappedMemory/willWrite(at:length:)``).
+  func willWriteRecords(_ range: Range<Int>) {
+    let stride = MemoryLayout<PageRecord>.stride
+    metadata.willWrite(at: recordsOffset + range.lowerBound * stride, length: range.count * stride)
   }
 
   /// Pages of RAM.

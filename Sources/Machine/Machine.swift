@@ -38,13 +38,25 @@ public final class Machine {
       mode: configuration.mode, choices: configuration.choices, failures: configuration.failures,
       trace: trace)
     if let limit = configuration.stepLimit { kernel.stepLimit = limit }
+    // In real time worker threads write memory too, and the marks of a supply are one thread's.
+    let supply = configuration.mode == .simulated ? configuration.hostMemory : nil
     mm = try MemoryManager(
       kernel,
       MemoryConfiguration(
         ramBytes: ramBytes, devicePhysicalBytes: configuration.gpu.vramBytes + (64 << 20),
-        hugePages: configuration.hugePages, swapPages: swapPages))
-    let dma = try DMAAddressSpace(kernel, ram: mm.ram)
-    gpu = try EmulatedGPU(kernel, configuration: configuration.gpu, dma: dma)
+        hugePages: configuration.hugePages, swapPages: swapPages), from: supply)
+    let dma = try DMAAddressSpace(kernel, ram: mm.ram, from: supply)
+    gpu = try EmulatedGPU(kernel, configuration: configuration.gpu, dma: dma, from: supply)
+  }
+
+  deinit {
+    // A machine may go as it stands, as under the explorer after each run.
+    for svm in unbound { svm.abandon() }
+    svm?.abandon()
+    driver?.abandon()
+    gpu.interrupt.free()
+    mm.abandon()
+    kernel.abandon()
   }
 
   /// Runs `body` as a task of this machine, on the calling thread, until it returns.

@@ -1,4 +1,4 @@
-import Base
+public import Base
 public import DeviceSeam
 public import EmulatedGPU
 public import KernelRuntime
@@ -32,6 +32,10 @@ public struct MachineConfiguration {
   public var stepLimit: UInt64?
   /// Failures that are armed before the machine boots.
   public var failures = FailurePlan()
+
+  /// Host memory that the machines of one thread use one after the other; nil for mappings of its
+  /// own. A machine in real time takes none.
+  public var hostMemory: MemorySupply?
 
   public init() {}
 

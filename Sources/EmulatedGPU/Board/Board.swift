@@ -36,7 +36,7 @@ final class Board {
 
   init(
     _ kernel: Kernel, _ configuration: GPUConfiguration, dma: DMAAddressSpace,
-    line: InterruptLine
+    line: InterruptLine, from supply: MemorySupply?
   ) throws(KernelError) {
     guard configuration.vramBytes > 0, configuration.vramBytes % (1 << 20) == 0,
       configuration.vramBytes <= 1 << 37, let count = Int(exactly: configuration.vramBytes)
@@ -51,7 +51,7 @@ final class Board {
     channelCount = chip.channelCount
     faults = configuration.faults
     self.dma = dma
-    vram = try MappedMemory(count: count)
+    vram = try MappedMemory(count: count, from: supply)
     pci = ConfigurationSpace(configuration)
     cost = kernel.mode == .simulated ? configuration.cost : .zero
     interrupts = InterruptController(

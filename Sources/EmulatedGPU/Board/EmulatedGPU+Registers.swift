@@ -124,9 +124,7 @@ extension EmulatedGPU {
   // MARK: PTOP
 
   private func topologyWord(_ index: Int) -> UInt32 {
-    let engines = board.chip.engines
-    guard index / 3 < engines.count else { return NV_PTOP.DEVICE_INFO_ENTRY_NOT_VALID }
-    return engines[index / 3].topology.words[index % 3]
+    index < topology.count ? topology[index] : NV_PTOP.DEVICE_INFO_ENTRY_NOT_VALID
   }
 
   // MARK: copy engines

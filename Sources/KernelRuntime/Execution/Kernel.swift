@@ -95,6 +95,15 @@ public final class Kernel {
 
   deinit { lifetime.isOver = true }
 
+  /// Forgets what was still to be done, for a machine that goes as it stands: nothing runs any more.
+  package func abandon() {
+    ready.removeAll()
+    timers = []
+    deferred = []
+    deferredAgent = nil
+    quietObserver = nil
+  }
+
   /// Nanoseconds since the kernel was made.
   public var now: UInt64 {
     mode == .simulated ? virtualNow : wallClock.elapsed

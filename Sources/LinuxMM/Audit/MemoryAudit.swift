@@ -40,7 +40,7 @@ extension MemoryManager {
   /// `ENOMEM` when the audit's own table can't be had.
   package func audit(isQuiet: Bool = true) throws(KernelError) -> MemoryAudit {
     var audit = MemoryAudit()
-    let mapped = try RecordTable<Int32>(count: pages.count)
+    let mapped = try RecordTable<Int32>(count: pages.count, from: supply)
     var tablesFound = 0
     for space in addressSpaces {
       space.audit(&audit, mapped, isQuiet: isQuiet)
@@ -121,7 +121,8 @@ extension MemoryManager {
     _ audit: inout MemoryAudit, _ pfn: Int, _ mapped: Int, pins: Int, isQuiet: Bool
   ) {
     let record = pages[pfn]
-    let name = "page \(pfn)"
+    // A string for every page would cost more than all that is looked at.
+    var name: String { "page \(pfn)" }
     audit.expect(
       Int(record.mappings) == mapped, "\(name): map count \(record.mappings), entries \(mapped)")
     let known =

@@ -47,6 +47,7 @@ extension MemoryManager {
     kernel.mightAllocate()
     try kernel.failures.check(.memremap)
     devices.insert(pagemap)
+    willWriteRecords(pagemap.range.start.index..<pagemap.range.end.index)
     pagemap.uses = 0
     pagemap.drained = WaitQueue(kernel, "unmapping of pagemap \(range)")
     pagemap.state = .live

@@ -151,4 +151,6 @@ final class AnonymousRegion {
   func join(_ vma: VMA) { mappings.append(vma) }
 
   func leave(_ vma: VMA) { mappings.removeAll { $0 === vma } }
+
+  func abandon() { mappings = [] }
 }

@@ -31,6 +31,13 @@ final class NotifierSubscriptions {
 
   var isInvalidating: Bool { sequence & 1 == 1 }
 
+  /// Lets every mirror go, for a machine that goes as it stands.
+  func abandon() {
+    intervals = []
+    deferred = []
+    wholeSpace = []
+  }
+
   func register(_ notifier: any AddressSpaceNotifier) { wholeSpace.append(notifier) }
 
   func unregister(_ notifier: any AddressSpaceNotifier) {

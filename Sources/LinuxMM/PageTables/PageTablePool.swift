@@ -12,7 +12,7 @@ final class PageTablePool {
 
   let entries: FlatView<PageTableEntry>
   /// Tables below this number were never handed out.
-  private var untouched: Int
+  private(set) var untouched: Int
   private var free = 0
   /// Tables in use.
   private(set) var used = 0

@@ -25,4 +25,7 @@ package final class BufferManager {
     }
     buffers.remove(at: index)
   }
+
+  /// Lets every object go, its memory still in use.
+  func abandon() { buffers = [] }
 }

@@ -124,6 +124,12 @@ package final class FIFO {
   /// Kernel: nvkm_chid_put (nvkm/engine/fifo/chid.c)
   func unregister(_ channel: Channel) { channels[Int(channel.id)] = nil }
 
+  /// Lets every channel go without a word to the hardware.
+  func forgetChannels() {
+    channels = []
+    for runlist in runlists { runlist.forgetChannels() }
+  }
+
   /// Kernel: nvkm_chan_get_inst (nvkm/engine/fifo/chan.c)
   package func channel(instance: VRAMAddress) -> Channel? {
     for case .some(let channel) in channels where channel.instanceAddress == instance {

@@ -40,6 +40,9 @@ package final class Runlist {
     }
   }
 
+  /// Lets every channel go without a word to the hardware.
+  func forgetChannels() { channels = [] }
+
   private var registers: RegisterAccess { fifo.device.registers }
 
   /// The PMC bits on which its engines interrupt.

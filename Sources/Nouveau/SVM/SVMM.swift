@@ -49,6 +49,9 @@ package final class SVMM {
     await unmapAll()
   }
 
+  /// Cuts the circle of mirror and notifier, for a machine that goes as it stands.
+  func forgetNotifier() { notifier = nil }
+
   /// Where the instance block lies; whoever runs on the GPU for this process is bound to it.
   package var instanceAddress: VRAMAddress { instance.address }
 

@@ -74,14 +74,24 @@ extension GPUAddressSpace {
     _ body: (PageTable, Int, UInt64) throws(KernelError) -> Void
   ) throws(KernelError) {
     var offset: UInt64 = 0
+    var covered: UInt64 = 0
+    var tableShift: UInt64 = 0
+    var table = root
     while offset < bytes {
       let at = address + offset
       let shift = target.pageShift(at, offset, bytes - offset)
-      let table = try makeLeaf(at, shift)
+      if offset >= covered || shift != tableShift {
+        table = try makeLeaf(at, shift)
+        tableShift = shift
+        covered = offset + Self.span(shift) - at.rawValue & (Self.span(shift) - 1)
+      }
       try body(table, table.level.slot(at), offset)
       offset += 1 << shift
     }
   }
+
+  /// Bytes that the table with entries of `1 << shift` bytes covers.
+  private static func span(_ shift: UInt64) -> UInt64 { shift == 21 ? 512 << 20 : 2 << 20 }
 
   private func walkExisting(
     _ target: MappedTarget, _ address: GPUVirtualAddress, _ bytes: UInt64,
@@ -98,8 +108,7 @@ extension GPUAddressSpace {
         let leaf = findLeaf(at, shift)
         table = leaf
         tableShift = shift
-        let span: UInt64 = shift == 21 ? 512 << 20 : 2 << 20
-        covered = offset + span - at.rawValue & (span - 1)
+        covered = offset + Self.span(shift) - at.rawValue & (Self.span(shift) - 1)
       }
       if let table { body(table, table.level.slot(at), offset) }
       offset += 1 << shift

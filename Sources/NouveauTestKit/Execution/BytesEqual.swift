@@ -16,4 +16,16 @@ extension [UInt8] {
       }
     }
   }
+
+  /// As the comparison of two arrays for bytes that lie elsewhere.
+  func hasBytes(of other: RawSpan) -> Bool {
+    guard count == other.byteCount else { return false }
+    if isEmpty { return true }
+    return unsafe withUnsafeBytes { mine in
+      unsafe other.withUnsafeBytes { theirs in
+        guard let a = mine.baseAddress, let b = theirs.baseAddress else { return false }
+        return unsafe memcmp(a, b, mine.count) == 0
+      }
+    }
+  }
 }

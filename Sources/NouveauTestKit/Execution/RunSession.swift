@@ -93,7 +93,7 @@ final class RunSession {
         try await target.addProcess(process.name)
         for mapping in process.mappings {
           try await target.map(mapping)
-          shadows.append((mapping.name, try Self.shadow(of: mapping)))
+          shadows.append((mapping.name, try shadow(of: mapping)))
         }
       }
       return true
@@ -107,9 +107,9 @@ final class RunSession {
     }
   }
 
-  private static func shadow(of mapping: MappingPlan) throws(OperationFailure) -> ShadowCopy {
+  private func shadow(of mapping: MappingPlan) throws(OperationFailure) -> ShadowCopy {
     do throws(KernelError) {
-      return try ShadowCopy(byteCount: mapping.allPages.byteCount)
+      return try ShadowCopy(byteCount: mapping.allPages.byteCount, from: flow?.hostMemory)
     } catch {
       throw OperationFailure(error)
     }

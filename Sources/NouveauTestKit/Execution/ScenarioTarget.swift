@@ -28,6 +28,8 @@ public struct TargetRequest {
   public var failures: FailurePlan?
   /// Instead of a fresh trace.
   public var trace: Trace?
+  /// Host memory that runs of one thread use one after the other; nil for a machine's own.
+  public var hostMemory: MemorySupply?
 
   public init(plan: MachinePlan, isTracing: Bool = false) {
     self.plan = plan

@@ -63,9 +63,14 @@ final class ShadowCopy {
   /// Copies of this one for children that are being forked.
   private var forks: [ShadowCopy] = []
 
-  init(byteCount: Int) throws(KernelError) {
+  init(byteCount: Int, from supply: MemorySupply? = nil) throws(KernelError) {
     self.byteCount = byteCount
-    base = try MappedMemory(count: byteCount)
+    base = try MappedMemory(count: byteCount, from: supply)
+  }
+
+  /// Whether the bytes at `offset` are those of the last writes; false says nothing yet.
+  func holds(_ bytes: [UInt8], at offset: Int) -> Bool {
+    base.withBytes(at: offset, count: bytes.count) { bytes.hasBytes(of: $0) }
   }
 
   func beginWrite(_ range: Range<Int>, _ bytes: [UInt8]) -> Write {

@@ -46,10 +46,15 @@ public final class MachineTarget {
     configuration.swapBytes = plan.swapBytes
     guard let huge = HugePagePolicy(rawValue: plan.hugePages) else { throw .EINVAL }
     configuration.hugePages = huge
+    // A scenario has a handful of channels, and every run of it sets all of them up.
+    configuration.driver.channels = 16
+    configuration.driver.ringEntries = 128
+    configuration.driver.pushBytes = 32 << 10
     configuration.mode = plan.isRealTime ? .realTime : .simulated
     configuration.choices = request.makeChoices()
     configuration.isTracing = request.isTracing
     configuration.trace = request.trace
+    configuration.hostMemory = request.hostMemory
     if let failures = request.failures { configuration.failures = failures }
     configuration.policy = DmemPolicy(
       faultAround: try policy(plan.policy),

@@ -31,6 +31,12 @@ public struct Bench {
     public var falconCycles: UInt64 = 40_000_000
     /// Bytes of each migration of the comparison of copy engines.
     public var profileBytes = 32 << 20
+    /// Schedules of one sample of the rate of schedules.
+    public var schedules = 5_000
+    /// The bound of the exhaustive search.
+    public var preemptions = 2
+    /// Passages of each point in the sweep of the demo; nil for all.
+    public var sweepPassages: UInt64?
 
     public init() {}
 
@@ -48,6 +54,9 @@ public struct Bench {
       plan.mergedFences = 100
       plan.falconCycles = 20_000
       plan.profileBytes = 256 << 10
+      plan.schedules = 20
+      plan.preemptions = 0
+      plan.sweepPassages = 1
       return plan
     }
   }
@@ -79,6 +88,7 @@ public struct Bench {
     report.measurements += try fences()
     report.measurements += try interpreter()
     report.measurements += try profiles()
+    report.measurements += try exploration()
     return report
   }
 

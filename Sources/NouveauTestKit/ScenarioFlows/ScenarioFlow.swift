@@ -49,6 +49,7 @@ public struct ScenarioFlow: Flow, Sendable {
     request.choices = run.choices
     request.failures = run.failures
     request.trace = trace
+    request.hostMemory = run.hostMemory
     let watch = countsCoverage ? MigrationWatch(run) : nil
     if let watch {
       let before = trace.observer

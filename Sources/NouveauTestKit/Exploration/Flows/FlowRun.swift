@@ -10,6 +10,9 @@ public final class FlowRun {
   public let trace: Trace
   /// Steps without ``progress()`` after which a run counts as a live-lock.
   public let stepLimit: UInt64
+  /// Host memory that the runs of one runner use one after the other, for machines and what else
+  /// the flow makes anew each time.
+  public let hostMemory: MemorySupply
 
   var offences: [Offence] = []
   var returned: [ReturnedError] = []
@@ -23,12 +26,13 @@ public final class FlowRun {
 
   init(
     choices: any Choices, failures: FailurePlan, trace: Trace, stepLimit: UInt64,
-    protocols: [ProtocolMap]
+    protocols: [ProtocolMap], hostMemory: MemorySupply
   ) {
     self.choices = choices
     self.failures = failures
     self.trace = trace
     self.stepLimit = stepLimit
+    self.hostMemory = hostMemory
     coverage = Coverage(protocols)
   }
 

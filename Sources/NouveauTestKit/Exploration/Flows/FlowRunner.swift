@@ -11,6 +11,7 @@ public final class FlowRunner {
   /// Told of each decision; for narration.
   public var observer:
     ((_ index: Int, _ current: Runnable?, _ chosen: Runnable?, Decision) -> Void)?
+  private let hostMemory = MemorySupply()
   private let recorder = RecordingChoices(ReplayChoices(Schedule()), seed: 0)
 
   public init(_ flow: any Flow) { self.flow = flow }
@@ -25,7 +26,7 @@ public final class FlowRunner {
     for injection in injections { injection.arm(plan) }
     let run = FlowRun(
       choices: recorder, failures: plan, trace: trace ?? Trace(), stepLimit: stepLimit,
-      protocols: flow.protocols)
+      protocols: flow.protocols, hostMemory: hostMemory)
     do {
       try flow.run(run)
     } catch let failure as RunFailure {

@@ -1,0 +1,70 @@
+import Base
+import EmulatedGPU
+import KernelRuntime
+import LinuxMM
+import Machine
+import Nouveau
+import Testing
+
+/// Machines that go as they stand, one after the other on the same host memory, as the explorer
+/// makes them: whatever keeps one alive would make a long exploration run out of memory.
+@Suite struct AbandonTests {
+  /// Mappings of one machine: RAM, its metadata, DMA counts, the coherent pool, VRAM.
+  private static let mappings = 5
+
+  /// Boots, moves pages there, brings one back, and goes with the driver bound; the time at the
+  /// end.
+  private static func life(
+    on supply: MemorySupply, chip: any EmulatedGPU.ChipProfile = GP100()
+  ) throws -> UInt64 {
+    var configuration = MachineConfiguration.tiny
+    configuration.hostMemory = supply
+    configuration.gpu.chip = chip
+    configuration.choices = RandomWalkChoices(seed: 3)
+    let machine = try Machine(configuration)
+    try machine.runThrowing { machine throws(KernelError) in
+      try await machine.boot()
+      let process = try await machine.makeProcess("app")
+      let bytes = UInt64(8 * PageSize.bytes)
+      let start = try await process.space.map(bytes: bytes, .readWrite, name: "pages")
+      do throws(AccessError) {
+        for page in 0..<8 { try await process.space.touch(start + page * 4096, write: true) }
+        _ = try await process.migrateToDevice(VirtualRange(start: start, bytes: bytes))
+        try await process.space.touch(start, write: false)
+      } catch {
+        throw .EIO
+      }
+    }
+    #expect(machine.audit() == [])
+    return machine.kernel.now
+  }
+
+  @Test func aMachineThatGoesAsItStands_leavesNothing() throws {
+    let supply = MemorySupply()
+    let first = try Self.life(on: supply)
+    // The audit's own table is one more.
+    #expect(supply.idleMappings == Self.mappings + 1, "something keeps the machine alive")
+    #expect(supply.isClean())
+    let second = try Self.life(on: supply)
+    #expect(supply.idleMappings == Self.mappings + 1)
+    #expect(first == second)
+  }
+
+  @Test func aMachineOnMicrocode_leavesNothing() throws {
+    let supply = MemorySupply()
+    _ = try Self.life(on: supply, chip: GF100Copy())
+    #expect(supply.idleMappings == Self.mappings + 1, "something keeps the machine alive")
+    #expect(supply.isClean())
+  }
+
+  @Test func aMachineInRealTime_takesNothing() throws {
+    let supply = MemorySupply()
+    do {
+      var configuration = MachineConfiguration.tiny
+      configuration.mode = .realTime
+      configuration.hostMemory = supply
+      _ = try Machine(configuration)
+    }
+    #expect(supply.idleMappings == 0)
+  }
+}
