@@ -9,9 +9,9 @@ extension Machine {
   /// Checks the whole machine between two runs: one line for each offence, empty when all holds.
   ///
   /// Page tables, counts, free lists and the LRU; page locks and migration entries that stay;
-  /// chunks and their pages; the GPU's page tables against the CPU's; DMA mappings, each unmapped
-  /// once; locks taken against their order or kept; what the device refused or was asked without
-  /// having.
+  /// chunks and their pages; the GPU's page tables against the CPU's, as the driver remembers them
+  /// and as VRAM holds them; fences on dead channels; DMA mappings, each unmapped once; locks taken
+  /// against their order or kept; what the device refused or was asked without having.
   ///
   /// - Parameter heldPages: pages that the caller holds by references of its own, such as pins.
   public func audit(heldPages: Int = 0) -> [String] {
@@ -26,7 +26,9 @@ extension Machine {
       }
       let held = memory.unmapped.count - unknown.count
       if let svm {
-        offences += svm.audit(deviceEntries: memory.deviceEntries, heldPages: held)
+        offences += svm.audit(deviceEntries: memory.deviceEntries, heldPages: held) { address in
+          gpu.vram.load(UInt64.self, at: Int(address.rawValue))
+        }
       } else if memory.deviceEntries > 0 {
         offences.append("mm: \(memory.deviceEntries) entries name device pages without a driver")
       }

@@ -92,7 +92,9 @@ struct ExploreCommand: ParsableCommand {
       }
     }
     if !options.forms.json {
-      Terminal.print(report.text(command: flow.replayCommand))
+      let isTold = !options.forms.brief || !report.passed
+      Terminal.print(
+        isTold ? report.text(command: flow.replayCommand) : "\(report.summary)\n")
       if coverage { Terminal.print(report.coverage.text) }
     }
     return results
@@ -107,7 +109,8 @@ struct ExploreCommand: ParsableCommand {
     let report = sweep.run(flow)
     Terminal.progress("")
     if !options.forms.json {
-      Terminal.print("\(flow.name)\n\(report.table)\(report.summary)\n")
+      let isTold = !options.forms.brief || !report.passed
+      Terminal.print((isTold ? "\(flow.name)\n\(report.table)" : "") + "\(report.summary)\n")
       if let problem = report.firstProblem {
         Terminal.print("  token:  \(problem.token)\n")
         Terminal.print("  repeat: \(flow.replayCommand(problem.token))\n")

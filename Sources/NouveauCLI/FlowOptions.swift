@@ -46,6 +46,9 @@ struct ResultForms: ParsableArguments {
   @Flag(help: "Print the results as JSON instead of text; `nouveau merge` reads it.")
   var json = false
 
+  @Flag(help: "Print one line a scenario, and in full only what did not hold.")
+  var brief = false
+
   @Option(help: "Write the results as JUnit XML to this file.", completion: .file())
   var junit: String?
 

@@ -60,7 +60,8 @@ struct SweepCommand: ParsableCommand {
       results += CheckResult.results(report, command: flow.replayCommand)
       Terminal.progress("")
       if options.forms.json { continue }
-      Terminal.print("\(flow.name)\n\(report.table)\(report.summary)\n")
+      let isTold = !options.forms.brief || !report.passed
+      Terminal.print((isTold ? "\(flow.name)\n\(report.table)" : "") + "\(report.summary)\n")
       if let problem = report.firstProblem {
         Terminal.print("  token:  \(problem.token)\n")
         Terminal.print("  repeat: \(flow.replayCommand(problem.token))\n")

@@ -15,11 +15,11 @@ import Testing
   /// Boots, moves pages there, brings one back, and goes with the driver bound; the time at the
   /// end.
   private static func life(
-    on supply: MemorySupply, chip: any EmulatedGPU.ChipProfile = GP100()
+    on supply: MemorySupply, profile: String = "gp100"
   ) throws -> UInt64 {
     var configuration = MachineConfiguration.tiny
     configuration.hostMemory = supply
-    configuration.gpu.chip = chip
+    configuration.gpu.chip = try #require(GPUProfiles.chip(named: profile))
     configuration.choices = RandomWalkChoices(seed: 3)
     let machine = try Machine(configuration)
     try machine.runThrowing { machine throws(KernelError) in
@@ -52,7 +52,7 @@ import Testing
 
   @Test func aMachineOnMicrocode_leavesNothing() throws {
     let supply = MemorySupply()
-    _ = try Self.life(on: supply, chip: GF100Copy())
+    _ = try Self.life(on: supply, profile: "gf100-copy")
     #expect(supply.idleMappings == Self.mappings + 1, "something keeps the machine alive")
     #expect(supply.isClean())
   }

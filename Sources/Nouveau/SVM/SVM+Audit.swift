@@ -5,8 +5,10 @@ import LinuxMM
 extension SVM {
   /// Offences against the rules of device memory, one line each; to be asked when nothing is in
   /// flight. `entries` is how many page-table entries of all processes name a device page, `held`
-  /// how many pages are in use without an entry.
-  package func audit(deviceEntries entries: Int, heldPages held: Int) -> [String] {
+  /// how many pages are in use without an entry; `load` reads VRAM as the hardware does.
+  package func audit(
+    deviceEntries entries: Int, heldPages held: Int, load: (VRAMAddress) -> UInt64
+  ) -> [String] {
     var offences = dmem.audit()
     let inUse = dmem.pagesInUse
     if inUse < entries || inUse > entries + held {
@@ -15,8 +17,36 @@ extension SVM {
           + "\(held) are held otherwise"
       )
     }
-    for svmm in processes.all { audit(svmm, &offences) }
+    for svmm in processes.all {
+      audit(svmm, &offences)
+      auditStrayEntries(svmm, load, &offences)
+    }
+    auditFences(&offences)
     return offences
+  }
+
+  /// What the hardware would find in its tables must be known to the driver: an entry that stayed
+  /// behind leads to a page that is somebody else's by now.
+  private func auditStrayEntries(
+    _ svmm: SVMM, _ load: (VRAMAddress) -> UInt64, _ offences: inout [String]
+  ) {
+    // A device that is off the bus or asleep translates nothing.
+    if nouveau.isLost || nouveau.state != .running { return }
+    svmm.gpuSpace.forEachValidPage(load: load) { page in
+      if svmm.mirrored.contains(page) { return }
+      let address = VirtualAddress(page << UInt64(PageSize.shift))
+      offences.append(
+        "gpu page table of \(svmm.space.name) at \(address): an entry that the driver forgot")
+    }
+  }
+
+  /// A fence is signalled, or its context lives and can still signal it.
+  private func auditFences(_ offences: inout [String]) {
+    for channel in nouveau.fifo.liveChannels
+    where channel.isKilled && channel.fences.pendingCount > 0 {
+      offences.append(
+        "fence: \(channel.fences.pendingCount) pending on the dead channel \(channel.id)")
+    }
   }
 
   /// Pages of RAM that the GPU's page tables map, over all processes.

@@ -42,7 +42,8 @@ extension RunSession {
     }
   }
 
-  private var mayLose: Bool {
+  /// Bytes may be gone: an access that says so is right.
+  var mayLose: Bool {
     hasPoisoned
       || target.kernel.failures.rules.contains { rule in
         rule.isPinned && rule.strikes > 0 && Self.losingPoints.contains(rule.point)

@@ -1,4 +1,4 @@
-import Base
+public import Base
 public import KernelRuntime
 
 /// Runs a flow once, under any choices, and collects what came of it.
@@ -11,7 +11,8 @@ public final class FlowRunner {
   /// Told of each decision; for narration.
   public var observer:
     ((_ index: Int, _ current: Runnable?, _ chosen: Runnable?, Decision) -> Void)?
-  private let hostMemory = MemorySupply()
+  /// What machines of these runs are made of, one after the other.
+  public let hostMemory = MemorySupply()
   private let recorder = RecordingChoices(ReplayChoices(Schedule()), seed: 0)
 
   public init(_ flow: any Flow) { self.flow = flow }

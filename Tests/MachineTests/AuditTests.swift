@@ -1,0 +1,32 @@
+import Base
+import EmulatedGPU
+import LinuxMM
+import Machine
+import Nouveau
+import Testing
+
+/// The audit looks at what the hardware would find, not at what the driver remembers.
+@Suite struct AuditTests {
+  @Test func entryThatTheDriverForgot_isNamed() throws {
+    try withBench(pages: 4) { bench in
+      try await bench.fill(0..<4)
+      _ = try await bench.process.migrateToDevice(bench.range(0..<1))
+      #expect(bench.machine.audit() == [])
+
+      let svmm = try #require(bench.machine.svm?.processes.all.first)
+      let entry = svmm.gpuSpace.entry(at: GPUVirtualAddress(bench.address(0).rawValue))
+      let vram = bench.machine.gpu.vram
+      let place = try #require(
+        stride(from: 0, to: 4 << 20, by: 8).first {
+          vram.load(UInt64.self, at: $0) == entry.rawValue
+        })
+      // The entry of the next page, which lies in RAM and isn't mapped on the GPU.
+      vram.store(entry.rawValue, at: place + 8)
+      let offences = bench.machine.audit()
+      #expect(offences.count == 1)
+      #expect(
+        offences.first?.contains("at \(bench.address(1)): an entry that the driver forgot") == true)
+      vram.store(UInt64(0), at: place + 8)
+    }
+  }
+}
