@@ -6,7 +6,7 @@ extension Bench {
   /// What exploring costs, on one core: every run makes its machine, boots it, carries the scenario
   /// out, audits the machine and lets it go.
   func exploration() throws(KernelError) -> [Measurement] {
-    [try schedules(), try allOrders(), try demoSweep()]
+    [try schedules(), try demoSweep()]
   }
 
   /// The shipped scenario `name`, whose text is compiled in; `EINVAL` when it isn't right.
@@ -36,22 +36,6 @@ extension Bench {
       note: "a CPU fault races a bulk migration; machine made and audited in each")
   }
 
-  /// Every order of two tasks of that scenario with at most so many preemptions.
-  private func allOrders() throws(KernelError) -> Measurement {
-    progress("all orders with \(plan.preemptions) preemptions")
-    let flow = try flow("fault-races-bulk-migration", BenchScenario.race)
-    var bounds = ExhaustiveChoices.Bounds()
-    bounds.preemptions = plan.preemptions
-    var report: ExplorationReport?
-    let time = Self.seconds {
-      report = Exploration(.exhaustive(bounds), schedules: 10_000_000).explore(flow)
-    }
-    guard let report, report.findings.isEmpty, report.coversBounds else { throw .EIO }
-    return Measurement(
-      "all orders, \(plan.preemptions) preemptions", unit: "s", goal: .atMost(60),
-      samples: [time], note: "\(report.schedules) orders of the same scenario")
-  }
-
   /// Each passage of each point of the demo's story, with each error.
   private func demoSweep() throws(KernelError) -> Measurement {
     progress("sweep of the demo")
@@ -71,10 +55,9 @@ extension Bench {
 /// Scenarios that figures are taken of, as they are shipped under docs/scenarios; a test compares.
 public enum BenchScenario {
   public static let race = """
-    # Sixteen pages move to the device as one batch while a thread of the CPU touches some of them. The
-    # thread may come first and find RAM, or meet a migration entry and wait, or fault on a page that has
-    # just arrived and bring it back. Small on purpose: the explorer runs all of its orders with two
-    # preemptions in seconds.
+    # Sixteen pages move to the device as one batch while a thread of the CPU reads one of them. It may
+    # come first and find RAM, or meet a migration entry and wait, or fault on a page that has arrived
+    # and bring it back. Small on purpose: `nouveau bench` counts its schedules a second.
     scenario: fault-races-bulk-migration
     summary: A CPU fault in the middle of a bulk migration finds the right bytes in every order.
     covers: [M20, V09, R29]
@@ -97,9 +80,9 @@ public enum BenchScenario {
 
   public static let demo = """
     # What `nouveau demo` tells, as a scenario on a quarter of a MiB: bytes go to the device, the GPU
-    # reads and writes them there, faults bring some back, a copy fails on the way and loses nothing, and
-    # the driver goes while pages are still on the device. A sweep of it fails every passage of every
-    # point (a figure of `nouveau bench`).
+    # reads and writes them there, faults bring some back, a copy fails on the way and loses nothing,
+    # and the driver goes while pages are still on the device. A sweep of it fails every passage of
+    # every point (a figure of `nouveau bench`).
     scenario: demo
     summary: The story of the demo, for sweeps and orders.
     covers: [N06, N09, L01]

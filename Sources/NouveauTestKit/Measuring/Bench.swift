@@ -33,8 +33,6 @@ public struct Bench {
     public var profileBytes = 32 << 20
     /// Schedules of one sample of the rate of schedules.
     public var schedules = 5_000
-    /// The bound of the exhaustive search.
-    public var preemptions = 2
     /// Passages of each point in the sweep of the demo; nil for all.
     public var sweepPassages: UInt64?
 
@@ -55,7 +53,6 @@ public struct Bench {
       plan.falconCycles = 20_000
       plan.profileBytes = 256 << 10
       plan.schedules = 20
-      plan.preemptions = 0
       plan.sweepPassages = 1
       return plan
     }
