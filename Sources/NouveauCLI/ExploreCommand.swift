@@ -92,7 +92,7 @@ struct ExploreCommand: ParsableCommand {
       }
     }
     if !options.forms.json {
-      let isTold = !options.forms.brief || !report.passed
+      let isTold = !options.brief || !report.passed
       Terminal.print(
         isTold ? report.text(command: flow.replayCommand) : "\(report.summary)\n")
       if coverage { Terminal.print(report.coverage.text) }
@@ -109,7 +109,7 @@ struct ExploreCommand: ParsableCommand {
     let report = sweep.run(flow)
     Terminal.progress("")
     if !options.forms.json {
-      let isTold = !options.forms.brief || !report.passed
+      let isTold = !options.brief || !report.passed
       Terminal.print((isTold ? "\(flow.name)\n\(report.table)" : "") + "\(report.summary)\n")
       if let problem = report.firstProblem {
         Terminal.print("  token:  \(problem.token)\n")

@@ -13,6 +13,9 @@ struct FlowOptions: ParsableArguments {
       valueName: "k/n"), transform: OptionForms.shard)
   var shard = Shard.whole
 
+  @Flag(help: "Print one line a scenario, and in full only what did not hold.")
+  var brief = false
+
   @OptionGroup var forms: ResultForms
 
   func validate() throws {
@@ -45,9 +48,6 @@ struct FlowOptions: ParsableArguments {
 struct ResultForms: ParsableArguments {
   @Flag(help: "Print the results as JSON instead of text; `nouveau merge` reads it.")
   var json = false
-
-  @Flag(help: "Print one line a scenario, and in full only what did not hold.")
-  var brief = false
 
   @Option(help: "Write the results as JUnit XML to this file.", completion: .file())
   var junit: String?

@@ -60,7 +60,7 @@ struct SweepCommand: ParsableCommand {
       results += CheckResult.results(report, command: flow.replayCommand)
       Terminal.progress("")
       if options.forms.json { continue }
-      let isTold = !options.forms.brief || !report.passed
+      let isTold = !options.brief || !report.passed
       Terminal.print((isTold ? "\(flow.name)\n\(report.table)" : "") + "\(report.summary)\n")
       if let problem = report.firstProblem {
         Terminal.print("  token:  \(problem.token)\n")

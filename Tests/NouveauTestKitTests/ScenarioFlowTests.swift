@@ -21,8 +21,8 @@ import Testing
 
   @Test func thereAreScenarios() { #expect(Self.names.count >= 30) }
 
-  /// Each point's first passage, with each of its errors. A release build does the rest: the
-  /// README's test command sweeps every passage and runs 2,000 orders of each scenario.
+  /// Each point's first passage, with each of its errors. The rest is for a release build:
+  /// docs/test-kit.md has the commands that sweep every passage and run 2,000 orders of each.
   @Test(arguments: names)
   func everyScenario_survivesEachFirstFailure(name: String) throws {
     let flow = try Self.flow(name)
