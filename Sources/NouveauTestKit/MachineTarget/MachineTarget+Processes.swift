@@ -73,12 +73,12 @@ extension MachineTarget {
   public func poison(mapping: String, page: Int) async throws(OperationFailure) {
     let place = try place(mapping)
     switch place.space.entry(at: place.address(page: page)).location {
-    case .ram(let frame):
+    case .ram(let frame), .exclusive(let frame):
       // After a failure that was injected the page may never have left RAM.
       try await calling { () throws(KernelError) in
         try await machine.mm.memoryFailure(ofRAM: frame)
       }
-    case .device(let frame), .exclusive(let frame):
+    case .device(let frame):
       _ = await machine.mm.memoryFailure(frame)
     default: throw OperationFailure(.ENOENT)
     }
