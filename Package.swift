@@ -2,7 +2,7 @@
 import PackageDescription
 
 // The manifest is data: one row a module, and one loop that gives every module the same settings.
-// Rows stand in the order of docs/architecture.md; a module may import modules of earlier rows only.
+// Rows stand in the order of docs/architecture.md; a module may import modules of earlier rows.
 
 struct Module {
   var name: String
@@ -10,7 +10,7 @@ struct Module {
   var needs: [String] = []
   /// Libraries from outside.
   var products: [Target.Dependency] = []
-  /// What the module's tests need beside the module and its `needs`; nil for a module without tests.
+  /// What its tests need beside the module and its `needs`; nil for a module without tests.
   var tests: [String]? = []
   var isCommand = false
 }

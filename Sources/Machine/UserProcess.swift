@@ -96,8 +96,8 @@ public final class UserProcess {
     return await svm.watchingFaults(body)
   }
 
-  /// Adds to the 32-bit word at an aligned address in one step, as an atomic instruction of a kernel
-  /// on the GPU; returns the word as it was.
+  /// Adds to the 32-bit word at an aligned address in one step, as an atomic instruction of a
+  /// kernel on the GPU; returns the word as it was.
   public func deviceAtomicAdd(
     _ address: VirtualAddress, _ value: UInt32
   ) async throws(DeviceAccessError) -> UInt32 {

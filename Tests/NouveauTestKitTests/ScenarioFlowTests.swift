@@ -21,9 +21,9 @@ import Testing
 
   @Test func thereAreScenarios() { #expect(Self.names.count >= 30) }
 
-  /// Those that the next test leaves to the commands of docs/test-kit.md, which sweep every passage:
-  /// large ones take too long in a debug build, and what a broken device loses while the driver goes
-  /// is theirs to show.
+  /// Those that the next test leaves to the commands of docs/test-kit.md, which sweep every
+  /// passage: large ones take too long in a debug build, and what a broken device loses while the
+  /// driver goes is theirs to show.
   static let sweptHere = names.filter { name in
     !name.contains("teardown") && !((try? flow(name)).map(isLarge) ?? false)
   }

@@ -95,7 +95,7 @@ public final class Kernel {
 
   deinit { lifetime.isOver = true }
 
-  /// Forgets what was still to be done, for a machine that goes as it stands: nothing runs any more.
+  /// Forgets what was still to be done, for a machine that goes as it stands: nothing runs again.
   package func abandon() {
     ready.removeAll()
     timers = []

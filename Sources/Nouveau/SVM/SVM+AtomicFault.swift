@@ -7,11 +7,12 @@ import NVHardware
 extension SVM {
   /// Gives the page of an atomic's fault a translation that allows atomics.
   ///
-  /// A page of RAM is taken for the device alone first: the CPU's entry goes, and a touch of the CPU
-  /// takes the device's translation away before it gets the page back. A page in the GPU's own VRAM
-  /// stays there.
-  // QUIRK(nouveau): the kernel brings a page out of VRAM first, and cancels the fault where the page
-  // is locked by another at the moment.
+  /// A page of RAM is taken for the device alone first: the CPU's entry goes, and a touch of the
+  /// CPU takes the device's translation away before it gets the page back. A page in the GPU's own
+  /// VRAM stays there.
+  ///
+  /// QUIRK(nouveau): the kernel brings a page out of VRAM first, and cancels the fault where the
+  /// page is locked by another at the moment.
   ///
   /// Kernel: nouveau_atomic_range_fault
   func tryServeAtomic(

@@ -55,9 +55,9 @@ extension Bench {
 /// Scenarios that figures are taken of, as they are shipped under docs/scenarios; a test compares.
 public enum BenchScenario {
   public static let race = """
-    # Sixteen pages move to the device as one batch while a thread of the CPU reads one of them. It may
-    # come first and find RAM, or meet a migration entry and wait, or fault on a page that has arrived
-    # and bring it back. Small on purpose: `nouveau bench` counts its schedules a second.
+    # Sixteen pages move to the device as one batch while a thread of the CPU reads one of them. It
+    # may come first and find RAM, or meet a migration entry and wait, or fault on a page that has
+    # arrived and bring it back. Small on purpose: `nouveau bench` counts its schedules a second.
     scenario: fault-races-bulk-migration
     summary: A CPU fault in the middle of a bulk migration finds the right bytes in every order.
     covers: [M20, V09, R29]
@@ -79,9 +79,9 @@ public enum BenchScenario {
     """
 
   public static let demo = """
-    # What `nouveau demo` tells, as a scenario on a quarter of a MiB: bytes go to the device, the GPU
-    # reads and writes them there, faults bring some back, a copy fails on the way and loses nothing,
-    # and the driver goes while pages are still on the device. A sweep of it fails every passage of
+    # What `nouveau demo` tells, as a scenario on a quarter of a MiB: bytes go to the device, the
+    # GPU reads and writes them there, faults bring some back, a copy fails on the way and loses
+    # nothing, and the driver goes while pages are still on the device. A sweep of it fails every passage of
     # every point (a figure of `nouveau bench`).
     scenario: demo
     summary: The story of the demo, for sweeps and orders.

@@ -27,7 +27,8 @@ extension ReplayToken {
         part: "form", problem: "\(parts.count) parts between slashes instead of 7; was it cut off?")
     }
     let body = text.prefix(text.count - parts[6].count - 1)
-    guard let sum = UInt32(parts[6], radix: 16), sum == Self.checksum(body) else {
+    // As text: a number would be read as well without its leading zeros.
+    guard parts[6] == Self.hex(UInt64(Self.checksum(body)), width: 8) else {
       throw TokenError(
         part: "checksum",
         problem: "'\(parts[6])' doesn't belong to the text before it; copy the token as a whole")
