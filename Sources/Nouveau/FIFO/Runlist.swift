@@ -35,8 +35,10 @@ package final class Runlist {
     self.pbdmas = pbdmas
     self.engines = engines
     lock = SleepingLock(fifo.device.kernel, Self.lockClass)
+    let kernel = fifo.device.kernel
+    // Names of parameters stay out: the closure would keep the unit alive that holds the runlist.
     recovery = Work("runlist \(id) recovery") { [unowned self] in
-      await fifo.device.kernel.signalling { () async in await recover() }
+      await kernel.signalling { () async in await recover() }
     }
   }
 
