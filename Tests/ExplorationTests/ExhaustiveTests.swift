@@ -48,6 +48,30 @@ import Testing
     #expect(report.distinctOrders == report.schedules)
   }
 
+  /// Two tasks run beside one another in a set-up, then as many steps as `steps(_:shared:)`.
+  private func stepsAfterSetUp(_ count: Int, declares: Bool) -> TaskFlow {
+    TaskFlow("steps after a set-up") { run in
+      let kernel = run.kernel
+      run.task("main") {
+        if declares { run.beginSetUp() }
+        let helper = kernel.spawn("helper") { for _ in 0..<3 { await kernel.point() } }
+        for _ in 0..<3 { await kernel.point() }
+        await helper.join()
+        if declares { run.endSetUp() }
+        for task in 0..<2 {
+          run.task("task \(task)") { for _ in 0..<count { await kernel.point() } }
+        }
+      }
+    }
+  }
+
+  @Test func setUp_isNotVaried() {
+    let report = explore(stepsAfterSetUp(3, declares: true), 2)
+    #expect(report.coversBounds)
+    #expect(report.schedules == expectedOrders(3, preemptions: 2))
+    #expect(explore(stepsAfterSetUp(3, declares: false), 2).schedules > report.schedules)
+  }
+
   @Test func independentSteps_needOneOrder() {
     #expect(explore(steps(4, shared: false), nil, .none).schedules > 200)
     let pruned = explore(steps(4, shared: false), nil, .sleepSets)

@@ -67,6 +67,14 @@ import Testing
     try flow.holdsInOrders(Self.isLarge(flow) ? 3 : 20)
   }
 
+  /// A search through all orders ends, because it leaves boot and filling as they are.
+  @Test func race_holdsInAllOrdersWithoutPreemption() throws {
+    let flow = try Self.flow("fault-races-bulk-migration.yaml")
+    let report = try #require(try flow.holdsInAllOrders(.init(preemptions: 0), limit: 100))
+    #expect(report.schedules > 1)
+    #expect(report.distinctOrders == report.schedules)
+  }
+
   @Test(arguments: [MigrationMark.faultDuringMigration, .waitOnEntry])
   func someOrder_reachesTheMark(mark: MigrationMark) throws {
     try Self.flow("m20-hot-page.yaml", countsCoverage: true).reaches(mark.rawValue, within: 20)

@@ -29,12 +29,16 @@ public protocol Choices: AnyObject {
   func draw(below bound: Int, _ label: StaticString) -> Int
   /// Tells that `task` polls and gives way (``Kernel/yield()``).
   func yields(_ task: Runnable)
+  /// Tells that from here on the flow only sets its world up, or does so no longer: what a search
+  /// through all orders needn't vary. A run begins without.
+  func setsUp(_ isSettingUp: Bool)
   /// Where the runtime notes what each step touches; nil for strategies that don't ask.
   var footprints: Footprints? { get }
 }
 
 extension Choices {
   public func yields(_ task: Runnable) {}
+  public func setsUp(_ isSettingUp: Bool) {}
   public var footprints: Footprints? { nil }
 }
 

@@ -7,7 +7,8 @@ public import DequeModule
 /// The first run is the plain order; each later one repeats a prefix of an earlier run and then
 /// decides otherwise once. Preemptions are counted and bounded as in CHESS; switches where the
 /// running task has come to rest are free, and letting time pass while something could run counts
-/// as a preemption.
+/// as a preemption. What a flow calls its set-up goes by the plain order in every run
+/// (``setsUp(_:)``).
 ///
 /// SOURCE: M. Musuvathi, S. Qadeer, "Iterative context bounding for systematic testing of
 /// multithreaded programs", PLDI 2007; yields as in their "Fair stateless model checking", PLDI
@@ -54,6 +55,7 @@ public final class ExhaustiveChoices: Choices {
   var options: [Decision] = []
   var depth = 0
   private var yielder = -1
+  private var isSettingUp = false
   private var context = DecisionContext()
   private let log: Footprints?
   /// The search has ended: every order within the bounds was run.
@@ -108,6 +110,7 @@ public final class ExhaustiveChoices: Choices {
     }
     depth = 0
     yielder = -1
+    isSettingUp = false
     context = DecisionContext()
     data = .dataDraws(seed: seed)
     log?.clear()
@@ -117,6 +120,7 @@ public final class ExhaustiveChoices: Choices {
   private var hasBegun = false
 
   public func yields(_ task: Runnable) { yielder = task.id }
+  public func setsUp(_ isSettingUp: Bool) { self.isSettingUp = isSettingUp }
 
   public func pick(
     current: Runnable?, ready: borrowing Deque<Runnable>, timeMayPass: Bool
@@ -124,6 +128,7 @@ public final class ExhaustiveChoices: Choices {
     context.see(current: current, ready: ready, timeMayPass: timeMayPass)
     let avoided = current == nil ? yielder : -1
     yielder = -1
+    if isSettingUp { return plain(current: current, ready: ready, avoided: avoided) }
     let decision: Decision
     if depth < path.count {
       decision = repeated()
@@ -154,9 +159,23 @@ public final class ExhaustiveChoices: Choices {
     return current == nil ? .ready(0) : .current
   }
 
+  /// The answer of the plain order, which is no node of the tree.
+  private func plain(
+    current: Runnable?, ready: borrowing Deque<Runnable>, avoided: Int
+  ) -> Pick {
+    // Steps of a set-up touch the same in every run; the first decision after it stands alone.
+    log?.clear()
+    if let current {
+      log?.begin(current.id)
+      return .current
+    }
+    for index in ready.indices where ready[index].id != avoided { return .ready(index) }
+    return .ready(0)
+  }
+
   public func draw(below bound: Int, _ label: StaticString) -> Int {
     let usual = data.below(bound)
-    guard bound > 1 && bound <= bounds.drawOutcomes else {
+    guard bound > 1 && bound <= bounds.drawOutcomes && !isSettingUp else {
       log?.touch(.draws, writing: true)
       return usual
     }

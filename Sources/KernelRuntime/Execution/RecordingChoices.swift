@@ -71,6 +71,7 @@ public final class RecordingChoices: Choices {
   }
 
   public func yields(_ task: Runnable) { inner.yields(task) }
+  public func setsUp(_ isSettingUp: Bool) { inner.setsUp(isSettingUp) }
 
   private func keep(_ decision: Decision) {
     checks.append(UInt8(truncatingIfNeeded: context.hash >> 32))

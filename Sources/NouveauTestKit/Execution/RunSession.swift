@@ -72,11 +72,15 @@ final class RunSession {
     target.kernel.failures.observer = { [unowned self] point, _ in
       Self.count(&strikes, point)
     }
+    flow?.beginSetUp()
     guard await setUp() else {
+      flow?.endSetUp()
       if isTolerant { await endAfterFailure() }
       return
     }
-    await run(scenario.steps)
+    await run(Array(scenario.steps.prefix(prelude)))
+    flow?.endSetUp()
+    await run(Array(scenario.steps.dropFirst(prelude)))
     for (_, task) in tasks { await task.join() }
     settle(nil)
     target.kernel.failures.disarm()
@@ -84,6 +88,18 @@ final class RunSession {
     if isTolerant { return await endAfterFailure() }
     if flow != nil { checkBytesInPlace() }
     auditAtEnd()
+  }
+
+  /// How many steps come before the first that starts tasks: they belong to the set-up, since
+  /// nothing runs beside them but the driver. None where no step starts tasks.
+  private var prelude: Int { scenario.steps.firstIndex(where: Self.startsTasks) ?? 0 }
+
+  private static func startsTasks(_ step: Step) -> Bool {
+    switch step.action {
+    case .parallel, .spawn: true
+    case .repeated(_, let steps): steps.contains(where: startsTasks)
+    default: false
+    }
   }
 
   private func setUp() async -> Bool {

@@ -6,7 +6,7 @@ extension Bench {
   /// What exploring costs, on one core: every run makes its machine, boots it, carries the scenario
   /// out, audits the machine and lets it go.
   func exploration() throws(KernelError) -> [Measurement] {
-    [try schedules(), try demoSweep()]
+    [try schedules(), try allOrders(), try demoSweep()]
   }
 
   /// The shipped scenario `name`, whose text is compiled in; `EINVAL` when it isn't right.
@@ -34,6 +34,21 @@ extension Bench {
     return Measurement(
       "complete schedules, 16 pages", unit: "1/s", goal: .atLeast(10_000), samples: samples,
       note: "a CPU fault races a bulk migration; machine made and audited in each")
+  }
+
+  /// Every order of the same scenario with at most so many preemptions, its set-up left as it is.
+  private func allOrders() throws(KernelError) -> Measurement {
+    progress("all orders with \(plan.preemptions) preemptions")
+    let flow = try flow("fault-races-bulk-migration", BenchScenario.race)
+    let bounds = ExhaustiveChoices.Bounds(preemptions: plan.preemptions)
+    var report: ExplorationReport?
+    let time = Self.seconds {
+      report = Exploration(.exhaustive(bounds), schedules: 10_000_000).explore(flow)
+    }
+    guard let report, report.passed, report.coversBounds else { throw .EIO }
+    return Measurement(
+      "all orders with at most \(plan.preemptions) preemptions", unit: "s", goal: .atMost(60),
+      samples: [time], note: "\(report.schedules) orders of the same scenario")
   }
 
   /// Each passage of each point of the demo's story, with each error.

@@ -33,6 +33,8 @@ public struct Bench {
     public var profileBytes = 32 << 20
     /// Schedules of one sample of the rate of schedules.
     public var schedules = 5_000
+    /// Preemptions in one run of the search through all orders.
+    public var preemptions = 2
     /// Passages of each point in the sweep of the demo; nil for all.
     public var sweepPassages: UInt64?
 
@@ -53,6 +55,7 @@ public struct Bench {
       plan.falconCycles = 20_000
       plan.profileBytes = 256 << 10
       plan.schedules = 20
+      plan.preemptions = 0
       plan.sweepPassages = 1
       return plan
     }

@@ -81,6 +81,13 @@ public final class FlowRun {
     endings = []
   }
 
+  /// Begins the set-up of the flow's world: a search through all orders runs it in the plain order,
+  /// up to ``endSetUp()``. Other strategies vary it.
+  public func beginSetUp() { choices.setsUp(true) }
+
+  /// From here on every order counts.
+  public func endSetUp() { choices.setsUp(false) }
+
   // MARK: what came of it
 
   /// Names something that is wrong. Shortening looks for runs with an offence of the same name, so
