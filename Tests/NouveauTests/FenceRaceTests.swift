@@ -14,7 +14,8 @@ struct ChannelRace: Sendable, CustomTestStringConvertible {
   let name: String
   var wait = FenceWaitMode.interrupt
   var ringEntries = DriverOptions().ringEntries
-  /// Nil is success.
+  /// Nil is success. An order may keep the device from its turn until a time limit is over, where
+  /// one is counted in steps of the waiter.
   let ends: [KernelError?]
   let body: @Sendable (FlowRun, Bench, NouveauDevice) async throws(KernelError) -> [KernelError?]
 
@@ -35,7 +36,7 @@ struct ChannelRace: Sendable, CustomTestStringConvertible {
         for end in try await body(run, bench, device) {
           run.expect(ends.contains(end), "end", "\(end?.name ?? "ok")")
         }
-        if !device.isLost {
+        if !device.isLost && !bench.gpu.isGone {
           try await check(run, bench, device)
         }
         await device.shutdown()
@@ -136,7 +137,7 @@ extension ChannelRace {
   }
 
   static let pollingAndKill = ChannelRace(
-    name: "polling and kill", wait: .polling, ends: [nil, .EIO, .ENODEV]
+    name: "polling and kill", wait: .polling, ends: [nil, .EIO, .ENODEV, .ETIMEDOUT]
   ) { _, _, device in
     let channel = device.copyChannel
     return await emitters(
@@ -164,7 +165,7 @@ extension ChannelRace {
   }
 
   static let fullRing = ChannelRace(
-    name: "full ring and kill", ringEntries: 2, ends: [nil, .EIO, .ENODEV]
+    name: "full ring and kill", ringEntries: 2, ends: [nil, .EIO, .ENODEV, .EBUSY]
   ) { _, bench, device in
     let channel = device.copyChannel
     bench.gpu.isHeld = true
@@ -206,10 +207,11 @@ extension ChannelRace {
   @Test(arguments: ChannelRace.all)
   func race_endsAsItMayInEveryOrder(_ race: ChannelRace) throws {
     let effort = Int(ProcessInfo.processInfo.environment["NOUVEAU_EFFORT"] ?? "") ?? 1
-    let report = try race.flow.holdsInOrders(60 * effort, .random)
-    try race.flow.holdsInOrders(60 * effort, .pct(depth: 3))
+    let orders = 30 * effort
+    let report = try race.flow.holdsInOrders(orders, .random)
+    try race.flow.holdsInOrders(8 * effort, .pct(depth: 3))
     // Each run came to its end.
     let ends = report?.reached.first { $0.name == "end" }?.count
-    #expect(report == nil || ends == UInt64(60 * effort))
+    #expect(report == nil || ends == UInt64(orders))
   }
 }

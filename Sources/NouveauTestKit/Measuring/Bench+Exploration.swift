@@ -96,8 +96,8 @@ public enum BenchScenario {
   public static let demo = """
     # What `nouveau demo` tells, as a scenario on a quarter of a MiB: bytes go to the device, the
     # GPU reads and writes them there, faults bring some back, a copy fails on the way and loses
-    # nothing, and the driver goes while pages are still on the device. A sweep of it fails every passage of
-    # every point (a figure of `nouveau bench`).
+    # nothing, and the driver goes while pages are still on the device. A sweep of it fails every
+    # passage of every point (a figure of `nouveau bench`).
     scenario: demo
     summary: The story of the demo, for sweeps and orders.
     covers: [N06, N09, L01]
