@@ -9,8 +9,9 @@ struct ExploreCommand: ParsableCommand {
     discussion: """
       Strategies: random, a uniform walk; pct:D, random priorities with D-1 changes;
       exhaustive:P, every order with at most P preemptions, from the first step that
-      starts tasks on; plain, first come first served. The n-th order depends on the seed and n alone. A run that breaks
-      something is shortened; its token and the command that repeats it are printed.
+      starts tasks on; plain, first come first served. The n-th order depends on the
+      seed and n alone. A run that breaks something is shortened; its token and the
+      command that repeats it are printed.
       With --sweep each injection point that the scenario passes fails in turn, and
       each failure is run under so many orders.
       Exit status: 0 when all holds, 1 when not, 2 when a file is bad.
