@@ -48,6 +48,8 @@ extension EmulatedGPU {
   public func audit() -> [String] {
     var complaints = board.unimplemented.map(\.description)
     complaints += board.dmaFaults.map { "the bus refused: \($0)" }
+    // What a board was doing when it went off the bus is nobody's business any more.
+    if board.isLost { return complaints }
     if parking.count > 0 { complaints.append("\(parking.count) GPU accesses wait for a replay") }
     for engine in hostEngines where !engine.isIdle {
       complaints.append("copy engine \(engine.instance) is \(engine.stateName), not idle")

@@ -26,9 +26,11 @@ extension Machine {
       }
       let held = memory.unmapped.count - unknown.count
       if let svm {
-        offences += svm.audit(deviceEntries: memory.deviceEntries, heldPages: held) { address in
+        let load = { [gpu] (address: VRAMAddress) in
           gpu.vram.load(UInt64.self, at: Int(address.rawValue))
         }
+        offences += svm.audit(
+          mappedPages: memory.mappedDevicePages, heldPages: held, load: gpu.isLost ? nil : load)
       } else if memory.deviceEntries > 0 {
         offences.append("mm: \(memory.deviceEntries) entries name device pages without a driver")
       }

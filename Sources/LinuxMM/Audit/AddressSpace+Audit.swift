@@ -99,6 +99,7 @@ extension AddressSpace {
       found.count(manager.pages[pfn.index], 1)
       found.devicePages += 1
       audit.deviceEntries += 1
+      if mapped[pfn.index] == 0 { audit.mappedDevicePages += 1 }
       mapped[pfn.index] += 1
       auditPlace(&audit, vma, address, entry, pfn)
     case .migration(let pfn):

@@ -11,6 +11,8 @@ package struct MemoryAudit {
   /// Entries met, by what they hold.
   package internal(set) var systemEntries = 0
   package internal(set) var deviceEntries = 0
+  /// Device-private pages that an entry names, those of a parent and its child counted once.
+  package internal(set) var mappedDevicePages = 0
   package internal(set) var migrationEntries = 0
   package internal(set) var exclusiveEntries = 0
   package internal(set) var zeroEntries = 0

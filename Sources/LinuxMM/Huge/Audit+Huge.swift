@@ -34,6 +34,7 @@ extension AddressSpace {
     if entry.isDevicePrivate {
       onDevice += HugePage.pages
       audit.deviceEntries += 1
+      if audit.hugeMappings[head.index] == nil { audit.mappedDevicePages += HugePage.pages }
     } else {
       audit.systemEntries += 1
     }

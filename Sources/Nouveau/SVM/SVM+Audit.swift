@@ -4,22 +4,24 @@ import LinuxMM
 
 extension SVM {
   /// Offences against the rules of device memory, one line each; to be asked when nothing is in
-  /// flight. `entries` is how many page-table entries of all processes name a device page, `held`
-  /// how many pages are in use without an entry; `load` reads VRAM as the hardware does.
+  /// flight. `mapped` is how many device pages an entry of some process names, `held` how many are
+  /// in use without an entry; `load` reads VRAM as the hardware does, and is nil when the device is
+  /// off the bus: then nothing is translated any more, and nothing can be read.
   package func audit(
-    deviceEntries entries: Int, heldPages held: Int, load: (VRAMAddress) -> UInt64
+    mappedPages mapped: Int, heldPages held: Int, load: ((VRAMAddress) -> UInt64)?
   ) -> [String] {
     var offences = dmem.audit()
     let inUse = dmem.pagesInUse
-    if inUse < entries || inUse > entries + held {
+    if inUse < mapped || inUse > mapped + held {
       offences.append(
-        "dmem: \(inUse) device pages in use, \(entries) entries name one, "
-          + "\(held) are held otherwise"
+        "dmem: \(inUse) device pages in use, \(mapped) are mapped, \(held) are held otherwise"
       )
     }
-    for svmm in processes.all {
-      audit(svmm, &offences)
-      auditStrayEntries(svmm, load, &offences)
+    if let load {
+      for svmm in processes.all {
+        audit(svmm, &offences)
+        auditStrayEntries(svmm, load, &offences)
+      }
     }
     auditFences(&offences)
     return offences

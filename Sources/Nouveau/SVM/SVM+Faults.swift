@@ -123,6 +123,8 @@ extension SVM {
     let gpuAddress = GPUVirtualAddress(address.rawValue)
     do throws(KernelError) {
       if let chunk = dmem.chunk(of: page) {
+        // While the device sleeps, or after a resume that failed, the page has no place in VRAM.
+        guard dmem.isActive else { throw dmem.resumeError ?? .ENODEV }
         let entry = GPUPTE.vram(chunk.address(of: page), writable: word.isWritable)
         try await svmm.gpuSpace.setPages([entry], at: gpuAddress)
         svmm.mirrored.insert(address.page, nil)

@@ -26,6 +26,9 @@ extension RunSession {
   /// or be lost by a cause that loses bytes, the audit must hold, and the driver must unbind clean.
   func endAfterFailure() async {
     target.kernel.failures.silence()
+    // A resume that failed leaves the device asleep and can be repeated. It refuses a device that
+    // is awake; and if it fails for another reason, the reads below say so.
+    _ = try? await target.resume()
     await target.kernel.sleep(Self.settlingTime)
     for (name, shadow) in shadows { await readEveryPage(name, shadow) }
     auditAtEnd()
