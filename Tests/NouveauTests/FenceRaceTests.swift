@@ -14,8 +14,9 @@ struct ChannelRace: Sendable, CustomTestStringConvertible {
   let name: String
   var wait = FenceWaitMode.interrupt
   var ringEntries = DriverOptions().ringEntries
-  /// Nil is success. An order may keep the device from its turn until a time limit is over, where
-  /// one is counted in steps of the waiter.
+  /// Nil is success. ETIMEDOUT of the polling race and EBUSY of the full ring were met in orders of
+  /// changing priority. That the order kept the device from its turn until the limit is likely, but
+  /// was not shown: a fault of the driver or of the scripted GPU would look the same.
   let ends: [KernelError?]
   let body: @Sendable (FlowRun, Bench, NouveauDevice) async throws(KernelError) -> [KernelError?]
 
