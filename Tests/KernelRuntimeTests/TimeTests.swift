@@ -103,6 +103,19 @@ import Testing
     #expect(kernel.now >= 2000)
   }
 
+  /// The end of a wait may pass while the runtime works out how long to wait for it.
+  @Test func realTime_waitsForEndsThatPassMeanwhile() throws {
+    let kernel = Kernel(mode: .realTime)
+    var slept = 0
+    try kernel.run {
+      for step in UInt64(0)..<20_000 {
+        await kernel.sleep(2 * step)
+        slept += 1
+      }
+    }
+    #expect(slept == 20_000)
+  }
+
   @Test func simulatedWork_takesItsCost() throws {
     let kernel = Kernel()
     try kernel.run {

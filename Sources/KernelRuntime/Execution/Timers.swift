@@ -142,6 +142,8 @@ extension Kernel {
       guard let inbox else { return false }
       let deadline = timers.min?.deadline
       guard deadline != nil || !inbox.isIdle else { return false }
+      // The wall clock goes on between two readings: one reading decides and counts.
+      let now = now
       inbox.wait(nanoseconds: deadline.map { $0 > now ? $0 - now : 0 })
       return true
     }
