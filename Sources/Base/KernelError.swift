@@ -70,6 +70,8 @@ extension KernelError {
   public static let ETIMEDOUT = KernelError(errno: 110)
   /// Already done.
   public static let EALREADY = KernelError(errno: 114)
+  /// A peer on the bus can't be reached.
+  public static let EREMOTEIO = KernelError(errno: 121)
   /// Cancelled before it ran.
   public static let ECANCELED = KernelError(errno: 125)
   /// The page holds a hardware memory error.
@@ -85,7 +87,8 @@ extension KernelError {
     (.ERANGE, "ERANGE"), (.EDEADLK, "EDEADLK"), (.ENOSYS, "ENOSYS"), (.ENODATA, "ENODATA"),
     (.ETIME, "ETIME"), (.EBADMSG, "EBADMSG"), (.EOVERFLOW, "EOVERFLOW"),
     (.EOPNOTSUPP, "EOPNOTSUPP"), (.ETIMEDOUT, "ETIMEDOUT"), (.EALREADY, "EALREADY"),
-    (.ECANCELED, "ECANCELED"), (.EHWPOISON, "EHWPOISON"), (.ERESTARTSYS, "ERESTARTSYS"),
+    (.EREMOTEIO, "EREMOTEIO"), (.ECANCELED, "ECANCELED"), (.EHWPOISON, "EHWPOISON"),
+    (.ERESTARTSYS, "ERESTARTSYS"),
   ]
 
   /// Every error that has a name here, in the order of its number.

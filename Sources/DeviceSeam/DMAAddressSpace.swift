@@ -22,6 +22,10 @@ public enum DMAFault: Error, Hashable, Sendable {
   case unmapped(DMAAddress)
   /// The mapping doesn't allow this direction.
   case permission(DMAAddress, isWrite: Bool)
+  /// A write to another device that is off the bus: nobody tells the writer.
+  case dropped(DMAAddress)
+  /// A read of another device's memory that no bytes come back for.
+  case unanswered(DMAAddress)
 }
 
 /// Bytes of host memory that a device may touch now: a place in RAM or in the coherent pool.
@@ -31,6 +35,12 @@ public struct DMATarget {
   public let offset: Int
   /// Bytes from `offset` that are covered by the same mapping.
   public let length: Int
+
+  public init(memory: MappedMemory, offset: Int, length: Int) {
+    self.memory = memory
+    self.offset = offset
+    self.length = length
+  }
 }
 
 /// The bus addresses of one device: the only way from the device to host memory.
@@ -44,17 +54,19 @@ public final class DMAAddressSpace {
   /// Where the coherent pool begins on the bus.
   public static let coherentBase: UInt64 = 1 << 42
 
-  private let kernel: Kernel
+  let kernel: Kernel
   private let ram: MappedMemory
   /// Mappings of each RAM page, by direction: three counters in one record.
   private let pages: RecordTable<Counts>
   private let coherent: CoherentPool
   /// Pages mapped now, each mapping counted.
-  public private(set) var mappedPages: UInt64 = 0
+  public internal(set) var mappedPages: UInt64 = 0
   /// Mappings made since the space was made.
-  public private(set) var totalMaps: UInt64 = 0
+  public internal(set) var totalMaps: UInt64 = 0
   /// Unmappings that no mapping matched: each is a driver's defect.
-  public private(set) var badUnmaps: [DMAAddress] = []
+  public internal(set) var badUnmaps: [DMAAddress] = []
+  /// Other devices' memory that this one may reach.
+  var peers = PeerMappings()
 
   private struct Counts: BitwiseCopyable {
     var both: UInt16 = 0
@@ -177,6 +189,9 @@ public final class DMAAddressSpace {
     _ address: DMAAddress, isWrite: Bool, wanted: UInt64 = 0
   ) throws(DMAFault) -> DMATarget {
     if address.rawValue >= Self.coherentBase {
+      if address.rawValue >= Self.peerBase {
+        return try peers.resolve(address.rawValue - Self.peerBase, address, isWrite: isWrite)
+      }
       guard let target = coherent.resolve(address) else { throw .unmapped(address) }
       return target
     }

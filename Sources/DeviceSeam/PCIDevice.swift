@@ -75,10 +75,13 @@ public protocol PCIDevice: PCIConfigurationSpace {
   var interrupt: InterruptLine { get }
   /// Through which alone the device reaches host memory.
   var dma: DMAAddressSpace { get }
+  /// BAR1 as other devices reach it; nil where they can't.
+  var peerWindow: (any PeerWindow)? { get }
 }
 
 extension PCIDevice {
   public var side: PCIDeviceSide { .emulated }
+  public var peerWindow: (any PeerWindow)? { nil }
 }
 
 /// Where a driver gets firmware images from (`request_firmware`).

@@ -36,6 +36,8 @@ public final class EmulatedGPU: PCIDevice {
   public private(set) lazy var registers: any RegisterWindow = RegisterFile(self)
   /// BAR1.
   public private(set) lazy var aperture: (any ApertureWindow)? = ApertureBAR1(self)
+  /// BAR1 for other devices of the bus.
+  public private(set) lazy var peerWindow: (any PeerWindow)? = PeerBAR1(board, bar1)
 
   /// - Parameters:
   ///   - dma: the bus through which alone the GPU reaches host memory.
@@ -46,7 +48,7 @@ public final class EmulatedGPU: PCIDevice {
     from supply: MemorySupply? = nil
   ) throws(KernelError) {
     busAddress = configuration.busAddress
-    interrupt = InterruptLine(kernel, "gpu")
+    interrupt = InterruptLine(kernel, configuration.label.isEmpty ? "gpu" : configuration.label)
     let board = try Board(kernel, configuration, dma: dma, line: interrupt, from: supply)
     let mmu = MMU(board)
     let interrupts = HostInterrupts(board)

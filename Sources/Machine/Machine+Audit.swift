@@ -25,33 +25,58 @@ extension Machine {
           "mm: \(unknown.count) pages in use belong to nobody, the first is \(unknown[0])")
       }
       let held = memory.unmapped.count - unknown.count
-      if let svm {
-        let load = { [gpu] (address: VRAMAddress) in
-          gpu.vram.load(UInt64.self, at: Int(address.rawValue))
-        }
-        offences += svm.audit(
-          mappedPages: memory.mappedDevicePages, heldPages: held, load: gpu.isLost ? nil : load)
-      } else if memory.deviceEntries > 0 {
-        offences.append("mm: \(memory.deviceEntries) entries name device pages without a driver")
-      }
+      auditDevicePages(memory, held: held, &offences)
     } catch {
       offences.append("the audit itself could not be made: \(error)")
     }
-    offences += gpu.audit().map { "gpu: \($0)" }
-    offences += gpu.dma.badUnmaps.map { "dma: \($0) was unmapped without a mapping" }
-    let expected = svm?.mappedSystemPages ?? 0
-    if gpu.dma.mappedPages != expected {
-      offences.append(
-        "dma: \(gpu.dma.mappedPages) pages are mapped, \(expected) of them for GPU page tables")
-    }
-    if driver == nil && gpu.dma.coherentBytesInUse > 0 {
-      offences.append("dma: \(gpu.dma.coherentBytesInUse) coherent bytes in use without a driver")
-    }
+    for slot in gpus { audit(slot, &offences) }
     offences += kernel.lockChecks.offences.map(\.description)
     offences += kernel.blockedTasks().map { "task: \($0)" }
     return offences
   }
 
-  /// Pages of RAM that hold VRAM's bytes while the device sleeps.
-  private var backingPages: Int { driver?.backingPages ?? 0 }
+  /// Device memory of all GPUs against the entries of all processes.
+  private func auditDevicePages(
+    _ memory: MemoryAudit, held: Int, _ offences: inout [String]
+  ) {
+    guard gpus.contains(where: { $0.svm != nil }) else {
+      if memory.deviceEntries > 0 {
+        offences.append("mm: \(memory.deviceEntries) entries name device pages without a driver")
+      }
+      return
+    }
+    let mapped = memory.mappedDevicePages
+    var inUse = 0
+    for slot in gpus {
+      guard let svm = slot.svm else { continue }
+      inUse += svm.devicePagesInUse
+      let load = { [gpu = slot.gpu] (address: VRAMAddress) in
+        gpu.vram.load(UInt64.self, at: Int(address.rawValue))
+      }
+      offences += svm.audit(load: slot.gpu.isLost ? nil : load).map { slot.prefix + $0 }
+    }
+    if inUse < mapped || inUse > mapped + held {
+      offences.append(
+        "dmem: \(inUse) device pages in use, \(mapped) are mapped, \(held) are held otherwise")
+    }
+  }
+
+  /// One GPU and its bus.
+  private func audit(_ slot: MachineGPU, _ offences: inout [String]) {
+    let dma = slot.gpu.dma
+    var found = slot.gpu.audit().map { "gpu: \($0)" }
+    found += dma.badUnmaps.map { "dma: \($0) was unmapped without a mapping" }
+    let expected = slot.svm?.mappedSystemPages ?? 0
+    if dma.mappedPages != expected {
+      found.append(
+        "dma: \(dma.mappedPages) pages are mapped, \(expected) of them for GPU page tables")
+    }
+    if slot.driver == nil && dma.coherentBytesInUse > 0 {
+      found.append("dma: \(dma.coherentBytesInUse) coherent bytes in use without a driver")
+    }
+    offences += found.map { slot.prefix + $0 }
+  }
+
+  /// Pages of RAM that hold VRAM's bytes while a device sleeps.
+  private var backingPages: Int { gpus.reduce(0) { $0 + ($1.driver?.backingPages ?? 0) } }
 }

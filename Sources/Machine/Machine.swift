@@ -1,11 +1,12 @@
 public import Base
+import DMAFence
 import DeviceSeam
 public import EmulatedGPU
 public import KernelRuntime
 public import LinuxMM
 public import Nouveau
 
-/// One computer: a kernel runtime, memory, a GPU on a bus, and the driver bound to it.
+/// One computer: a kernel runtime, memory, a GPU on a bus or several, and the driver bound to each.
 ///
 /// The only place where driver, memory management and GPU meet. A machine is one value on one
 /// thread; hundreds may run side by side. Its state is plain Swift, to be looked at between runs.
@@ -13,11 +14,17 @@ public final class Machine {
   public let configuration: MachineConfiguration
   public let kernel: Kernel
   public let mm: MemoryManager
+  /// The first GPU; in most machines the only one.
   public let gpu: EmulatedGPU
-  /// The driver; nil before ``boot()`` and after ``shutdown()``.
-  public private(set) var driver: NouveauDevice?
-  /// Device memory and the processes that use it; nil with the driver.
-  public private(set) var svm: SVM?
+  /// Every GPU, in the order of the configuration.
+  public let gpus: [MachineGPU]
+  /// What ties the drivers of several GPUs together; nil in a machine with one.
+  private let peers: PeerGroup?
+  private let fenceContexts: FenceContexts?
+  /// The first GPU's driver; nil before ``boot()`` and after ``shutdown()``.
+  public var driver: NouveauDevice? { gpus[0].driver }
+  /// The first GPU's memory and the processes that use it; nil with the driver.
+  public var svm: SVM? { gpus[0].svm }
   /// Device memory of drivers that left pages behind.
   private var unbound: [SVM] = []
   /// In order of creation, without those that have exited.
@@ -43,18 +50,45 @@ public final class Machine {
     mm = try MemoryManager(
       kernel,
       MemoryConfiguration(
-        ramBytes: ramBytes, devicePhysicalBytes: configuration.gpu.vramBytes + (64 << 20),
+        ramBytes: ramBytes, devicePhysicalBytes: configuration.devicePhysicalBytes,
         hugePages: configuration.hugePages, swapPages: swapPages), from: supply)
-    let dma = try DMAAddressSpace(kernel, ram: mm.ram, from: supply)
-    gpu = try EmulatedGPU(kernel, configuration: configuration.gpu, dma: dma, from: supply)
+    gpus = try Self.makeGPUs(configuration, kernel, mm, supply)
+    gpu = gpus[0].gpu
+    peers = gpus.count > 1 ? PeerGroup() : nil
+    fenceContexts = gpus.count > 1 ? FenceContexts(kernel) : nil
+    if configuration.peerAccess { connectPeers() }
+  }
+
+  /// Gives each GPU a path to the others' memory.
+  private func connectPeers() {
+    for slot in gpus {
+      for other in gpus where other !== slot {
+        if let window = other.gpu.peerWindow { slot.gpu.dma.connect(window) }
+      }
+    }
+  }
+
+  private static func makeGPUs(
+    _ configuration: MachineConfiguration, _ kernel: Kernel, _ mm: MemoryManager,
+    _ supply: MemorySupply?
+  ) throws(KernelError) -> [MachineGPU] {
+    var made: [MachineGPU] = []
+    for (index, gpu) in configuration.allGPUs.enumerated() {
+      let dma = try DMAAddressSpace(kernel, ram: mm.ram, from: supply)
+      made.append(
+        MachineGPU(index, try EmulatedGPU(kernel, configuration: gpu, dma: dma, from: supply)))
+    }
+    return made
   }
 
   deinit {
     // A machine may go as it stands, as under the explorer after each run.
     for svm in unbound { svm.abandon() }
-    svm?.abandon()
-    driver?.abandon()
-    gpu.interrupt.free()
+    for slot in gpus {
+      slot.svm?.abandon()
+      slot.driver?.abandon()
+      slot.gpu.interrupt.free()
+    }
     mm.abandon()
     kernel.abandon()
   }
@@ -82,19 +116,46 @@ public final class Machine {
     }
   }
 
-  /// Brings the GPU up and binds the driver to it. On an error nothing stays bound.
+  /// Brings each GPU up that has no driver and binds the driver to it. On an error nothing stays
+  /// bound that wasn't; `EBUSY` when there is nothing to bind.
   public func boot() async throws(KernelError) {
-    guard driver == nil else { throw .EBUSY }
+    guard gpus.contains(where: { $0.driver == nil }) else { throw .EBUSY }
+    var bound: [Int] = []
+    for slot in gpus where slot.driver == nil {
+      do throws(KernelError) {
+        try await boot(gpu: slot.index)
+        bound.append(slot.index)
+      } catch {
+        for index in bound.reversed() { await unbindDriver(gpu: index) }
+        throw error
+      }
+    }
+  }
+
+  /// Brings one GPU up and binds the driver to it. On an error it stays unbound.
+  public func boot(gpu index: Int) async throws(KernelError) {
+    guard gpus.indices.contains(index) else { throw .ENODEV }
+    let slot = gpus[index]
+    guard slot.driver == nil else { throw .EBUSY }
     let driver = try await NouveauDevice.probe(
-      kernel, mm, gpu, options: configuration.driver,
+      kernel, mm, slot.gpu, options: options(of: index),
       firmware: configuration.firmware ?? FirmwareFolder.ofProject())
     do throws(KernelError) {
-      svm = try await SVM.start(on: driver, policy: configuration.policy)
-      self.driver = driver
+      slot.svm = try await SVM.start(on: driver, policy: configuration.policy)
+      slot.driver = driver
     } catch {
       await driver.shutdown()
       throw error
     }
+  }
+
+  private func options(of index: Int) -> DriverOptions {
+    guard let peers else { return configuration.driver }
+    var options = configuration.driver
+    options.fenceContexts = options.fenceContexts ?? fenceContexts
+    options.peers = peers
+    if index > 0 { options.label = MachineConfiguration.label(of: index) }
+    return options
   }
 
   /// A new process that uses the device.
@@ -107,10 +168,12 @@ public final class Machine {
     _ space: AddressSpace, _ name: String
   ) async throws(KernelError) -> UserProcess {
     let process = UserProcess(self, name, space)
-    if let svm {
+    for slot in gpus {
+      guard let svm = slot.svm else { continue }
       do throws(KernelError) {
         try await process.open(svm)
       } catch {
+        await process.close()
         await space.exit()
         throw error
       }
@@ -128,16 +191,23 @@ public final class Machine {
 
   func forget(_ process: UserProcess) { processes.removeAll { $0 === process } }
 
-  /// Unbinds the driver: everything on the device comes back first. Processes live on.
+  /// Unbinds the driver from every GPU: everything on the devices comes back first. Processes live
+  /// on.
   public func unbindDriver() async {
-    guard let driver else { return }
+    for slot in gpus { await unbindDriver(gpu: slot.index) }
+  }
+
+  /// Unbinds the driver from one GPU: everything on it comes back first.
+  public func unbindDriver(gpu index: Int) async {
+    guard gpus.indices.contains(index), let driver = gpus[index].driver else { return }
+    let slot = gpus[index]
     await driver.shutdown()
-    for process in processes { process.driverIsGone() }
+    for process in processes { process.driverIsGone(gpu: index) }
     // Entries of page tables still lead to a driver whose pages could not come back: a fault there
     // must end in a signal, and the audit names the entries.
-    if let svm, svm.devicePagesInUse > 0 { unbound.append(svm) }
-    svm = nil
-    self.driver = nil
+    if let svm = slot.svm, svm.devicePagesInUse > 0 { unbound.append(svm) }
+    slot.svm = nil
+    slot.driver = nil
   }
 
   /// Ends every process, then unbinds the driver.

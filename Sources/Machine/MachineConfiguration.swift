@@ -15,6 +15,10 @@ public struct MachineConfiguration {
   public var hugePages = HugePagePolicy.never
   /// The GPU: chip, VRAM, costs.
   public var gpu = GPUConfiguration()
+  /// Further GPUs; the first of them is number 1. Each gets a bus address and a label of its own.
+  public var moreGPUs: [GPUConfiguration] = []
+  /// Whether the bus has a path from each GPU to the others' memory.
+  public var peerAccess = true
   /// The driver's parameters.
   public var driver = DriverOptions()
   /// Where the driver finds firmware images; nil for the project's own folder.
@@ -38,6 +42,25 @@ public struct MachineConfiguration {
   public var hostMemory: MemorySupply?
 
   public init() {}
+
+  /// Every GPU with what tells it from the others.
+  var allGPUs: [GPUConfiguration] {
+    [gpu]
+      + moreGPUs.enumerated().map { offset, more in
+        var more = more
+        more.label = Self.label(of: offset + 1)
+        if more.busAddress == gpu.busAddress { more.busAddress = "0000:0\(offset + 2):00.0" }
+        return more
+      }
+  }
+
+  /// What stands before the names of a further GPU's engines and tasks.
+  static func label(of index: Int) -> String { "gpu\(index)" }
+
+  /// Room for the `struct page`s of every GPU's memory.
+  var devicePhysicalBytes: UInt64 {
+    moreGPUs.reduce(gpu.vramBytes + (64 << 20)) { $0 + $1.vramBytes + (64 << 20) }
+  }
 
   /// The smallest machine that migrates a page: 1 MiB of RAM and room for one chunk.
   public static var tiny: MachineConfiguration {

@@ -10,30 +10,42 @@ public final class UserProcess {
   /// The CPU's side: map, load, store, pin.
   public let space: AddressSpace
   private unowned let machine: Machine
-  private var context: SVMContext?
+  /// By the GPU's number; nil where the process has the device not open.
+  private var contexts: [SVMContext?]
 
   init(_ machine: Machine, _ name: String, _ space: AddressSpace) {
     self.machine = machine
     self.name = name
     self.space = space
+    contexts = [SVMContext?](repeating: nil, count: machine.gpus.count)
   }
 
-  /// Opens the device, as a process does with its file; ``Machine/makeProcess(_:)`` does this.
+  /// Opens a device, as a process does with its file; ``Machine/makeProcess(_:)`` does this for
+  /// each. `EBUSY` when it is open, `ENODEV` for a device that the machine doesn't drive.
   public func open(_ svm: SVM) async throws(KernelError) {
-    guard context == nil else { throw .EBUSY }
-    context = try await svm.open(space)
+    guard let gpu = machine.gpus.firstIndex(where: { $0.svm === svm }) else { throw .ENODEV }
+    guard contexts[gpu] == nil else { throw .EBUSY }
+    contexts[gpu] = try await svm.open(space)
   }
 
-  /// Whether the process has the device open.
-  public var usesDevice: Bool { context != nil }
+  /// Whether the process has a device open.
+  public var usesDevice: Bool { contexts.contains { $0 != nil } }
 
-  /// Closes the device; pages that live there stay, and come back when the CPU touches them.
+  /// Closes every device; pages that live there stay, and come back when the CPU touches them.
   public func close() async {
-    await context?.close()
-    context = nil
+    for gpu in contexts.indices {
+      await contexts[gpu]?.close()
+      contexts[gpu] = nil
+    }
   }
 
-  func driverIsGone() { context = nil }
+  func driverIsGone(gpu: Int) { contexts[gpu] = nil }
+
+  /// `ENODEV` without such a device, or when it isn't open.
+  private func context(_ gpu: Int) throws(KernelError) -> SVMContext {
+    guard contexts.indices.contains(gpu), let context = contexts[gpu] else { throw .ENODEV }
+    return context
+  }
 
   /// Ends the process: the device is closed, everything unmapped.
   public func exit() async {
@@ -42,74 +54,78 @@ public final class UserProcess {
     machine.forget(self)
   }
 
-  /// Moves what can be moved of a range to the device. `ENODEV` without an open device.
+  /// Moves what can be moved of a range to a device. `ENODEV` without an open device.
   ///
-  /// With `explains`, ``MigrationResult/stayed`` says of each page that stayed why it did.
+  /// What becomes of pages that lie on another GPU says ``DmemPolicy/peers``. With `explains`, ``MigrationResult/stayed`` says of each page that stayed why it did.
   public func migrateToDevice(
-    _ range: VirtualRange, explains: Bool = false
+    _ range: VirtualRange, gpu: Int = 0, explains: Bool = false
   ) async throws(KernelError) -> MigrationResult {
-    guard let context else { throw .ENODEV }
-    return try await context.migrateToDevice(range, explains: explains)
+    try await context(gpu).migrateToDevice(range, explains: explains)
   }
 
   /// Why the page at `address` would not go to the device now; nil when it could, or without an
   /// open device.
-  public func why(_ address: VirtualAddress) -> MigrationReason? { context?.why(address) }
+  public func why(_ address: VirtualAddress, gpu: Int = 0) -> MigrationReason? {
+    contexts.indices.contains(gpu) ? contexts[gpu]?.why(address) : nil
+  }
 
-  /// Brings back what of a range lives on the device, as an access of the CPU to each page would.
+  /// Brings back what of a range lives on a device, as an access of the CPU to each page would.
   /// The pages brought back.
-  public func migrateToRAM(_ range: VirtualRange) async throws(KernelError) -> Int {
-    guard let context else { throw .ENODEV }
-    return try await context.migrateToRAM(range)
+  public func migrateToRAM(_ range: VirtualRange, gpu: Int = 0) async throws(KernelError) -> Int {
+    try await context(gpu).migrateToRAM(range)
   }
 
   // MARK: what runs on the GPU
 
-  /// Reads through the GPU's translations, as a kernel that runs there would.
-  public func deviceLoad(_ address: VirtualAddress, count: Int) async throws(DeviceAccessError)
-    -> [UInt8]
+  /// Reads through a GPU's translations, as a kernel that runs there would.
+  public func deviceLoad(_ address: VirtualAddress, count: Int, gpu: Int = 0)
+    async throws(DeviceAccessError) -> [UInt8]
   {
-    let instance = try instance(address)
-    let gpu = machine.gpu
-    let (result, bytes) = await watchingFaults {
-      await gpu.load(instance: instance, GPUVirtualAddress(address.rawValue), count: count)
+    let instance = try instance(address, gpu)
+    let slot = machine.gpus[gpu]
+    let (result, bytes) = await watchingFaults(slot) {
+      await slot.gpu.load(instance: instance, GPUVirtualAddress(address.rawValue), count: count)
     }
     try check(result, address)
     return bytes
   }
 
-  /// Writes through the GPU's translations.
+  /// Writes through a GPU's translations.
   public func deviceStore(
-    _ address: VirtualAddress, _ bytes: [UInt8]
+    _ address: VirtualAddress, _ bytes: [UInt8], gpu: Int = 0
   ) async throws(DeviceAccessError) {
-    let instance = try instance(address)
-    let gpu = machine.gpu
-    let result = await watchingFaults {
-      await gpu.store(instance: instance, GPUVirtualAddress(address.rawValue), bytes)
+    let instance = try instance(address, gpu)
+    let slot = machine.gpus[gpu]
+    let result = await watchingFaults(slot) {
+      await slot.gpu.store(instance: instance, GPUVirtualAddress(address.rawValue), bytes)
     }
     try check(result, address)
   }
 
   /// The driver knows that work of the process is on the GPU, since it came through a submission.
-  private func watchingFaults<T>(_ body: () async -> T) async -> T {
-    guard let svm = machine.svm else { return await body() }
+  private func watchingFaults<T>(_ slot: MachineGPU, _ body: () async -> T) async -> T {
+    guard let svm = slot.svm else { return await body() }
     return await svm.watchingFaults(body)
   }
 
   /// Adds to the 32-bit word at an aligned address in one step, as an atomic instruction of a
   /// kernel on the GPU; returns the word as it was.
   public func deviceAtomicAdd(
-    _ address: VirtualAddress, _ value: UInt32
+    _ address: VirtualAddress, _ value: UInt32, gpu: Int = 0
   ) async throws(DeviceAccessError) -> UInt32 {
-    let instance = try instance(address)
-    let (result, old) = await machine.gpu.atomicAdd(
+    let instance = try instance(address, gpu)
+    let (result, old) = await machine.gpus[gpu].gpu.atomicAdd(
       instance: instance, GPUVirtualAddress(address.rawValue), value)
     try check(result, address)
     return old
   }
 
-  private func instance(_ address: VirtualAddress) throws(DeviceAccessError) -> VRAMAddress {
-    guard let context else { throw .closed(address) }
+  private func instance(
+    _ address: VirtualAddress, _ gpu: Int
+  ) throws(DeviceAccessError) -> VRAMAddress {
+    guard contexts.indices.contains(gpu), let context = contexts[gpu] else {
+      throw .closed(address)
+    }
     return context.instanceAddress
   }
 
@@ -124,10 +140,11 @@ public final class UserProcess {
     }
   }
 
-  /// What the GPU's page tables say of an address, for expectations: whether it is mapped, and
+  /// What a GPU's page tables say of an address, for expectations: whether it is mapped, and
   /// where to.
-  public func deviceTranslation(_ address: VirtualAddress) -> DeviceTranslation {
-    context?.translation(of: address) ?? .none
+  public func deviceTranslation(_ address: VirtualAddress, gpu: Int = 0) -> DeviceTranslation {
+    guard contexts.indices.contains(gpu), let context = contexts[gpu] else { return .none }
+    return context.translation(of: address)
   }
 }
 

@@ -17,7 +17,8 @@ import Testing
       (.EINVAL, EINVAL), (.ENOSPC, ENOSPC), (.ERANGE, ERANGE), (.EDEADLK, EDEADLK),
       (.ENOSYS, ENOSYS), (.ENODATA, ENODATA), (.ETIME, ETIME), (.EBADMSG, EBADMSG),
       (.EOVERFLOW, EOVERFLOW), (.EOPNOTSUPP, EOPNOTSUPP), (.ETIMEDOUT, ETIMEDOUT),
-      (.EALREADY, EALREADY), (.ECANCELED, ECANCELED), (.EHWPOISON, EHWPOISON),
+      (.EALREADY, EALREADY), (.EREMOTEIO, EREMOTEIO), (.ECANCELED, ECANCELED),
+      (.EHWPOISON, EHWPOISON),
     ]
     for (ours, theirs) in pairs { #expect(ours.errno == theirs, "\(ours)") }
     // Never seen by user space, so no C library has it.

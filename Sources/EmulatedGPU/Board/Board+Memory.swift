@@ -24,6 +24,10 @@ public enum BusFault: Error, Hashable, Sendable {
   case refused(DMAAddress, isWrite: Bool)
   /// BUS_MASTER is off in the command register.
   case notBusMaster(DMAAddress)
+  /// A write to a board that has left the bus goes nowhere, and nobody tells the writer.
+  case dropped
+  /// A read of another board's memory that no bytes come back for.
+  case unanswered(DMAAddress)
 }
 
 /// Bytes that lie together in one host mapping.
@@ -58,7 +62,12 @@ extension Board {
     do throws(DMAFault) {
       target = try dma.resolve(bus, isWrite: isWrite, wanted: wanted)
     } catch {
-      throw refuse(.refused(bus, isWrite: isWrite))
+      switch error {
+      case .unmapped, .permission: throw refuse(.refused(bus, isWrite: isWrite))
+      // No defect of the driver that maps: the other board is broken.
+      case .dropped: throw .dropped
+      case .unanswered: throw .unanswered(bus)
+      }
     }
     return MemoryRun(memory: target.memory, offset: target.offset, length: target.length)
   }
@@ -71,7 +80,7 @@ extension Board {
     case .refused(let address, let isWrite):
       kernel.trace.record(.busFault, address.rawValue, isWrite ? 1 : 0)
     case .notBusMaster(let address): kernel.trace.record(.busFault, address.rawValue)
-    case .outsideVRAM: break
+    case .outsideVRAM, .dropped, .unanswered: break
     }
     return fault
   }

@@ -8,6 +8,9 @@ public struct GPUConfiguration: Sendable {
   public var bar1Bytes: UInt64
   /// Such as `0000:01:00.0`.
   public var busAddress: String
+  /// What stands before the names of its engines and its interrupt where a machine has several
+  /// GPUs, such as `gpu1`; nothing for the first.
+  public var label = ""
   /// Durations of what the device does, in virtual time.
   public var cost: GPUCostModel
   /// How the failures of `gpu.*` behave when they strike.
@@ -15,6 +18,9 @@ public struct GPUConfiguration: Sendable {
   /// Off, copy engines do everything but move bytes. For measuring what all the rest costs, and for
   /// nothing else: pages then arrive with whatever their new place held.
   public var movesBytes = true
+
+  /// A name within the machine.
+  func named(_ name: String) -> String { label.isEmpty ? name : "\(label) \(name)" }
 
   public init(
     chip: any ChipProfile = GP100(), vramBytes: UInt64 = 16 << 30, bar1Bytes: UInt64 = 256 << 20,

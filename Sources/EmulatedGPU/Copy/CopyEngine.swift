@@ -1,4 +1,5 @@
 import Base
+import DeviceSeam
 import KernelRuntime
 import NVHardware
 
@@ -69,7 +70,7 @@ final class CopyEngine {
     self.interrupts = interrupts
     self.info = info
     self.instance = instance
-    name = "ce\(instance)"
+    name = board.configuration.named("ce\(instance)")
   }
 
   var hasRoom: Bool { queue.count < Self.depth }
@@ -181,7 +182,7 @@ final class CopyEngine {
       .copy, since: startedAt, UInt64(launch.channel.id), bytes, launch.state.source.address,
       launch.state.target.address, on: agent.row)
     movedBytes += bytes
-    if !board.poisonedPages.isEmpty { healTargets() }
+    if !board.poisonedPages.isEmpty || board.dma.hasPeers { healTargets() }
     if let fault {
       report(fault, launch)
       return
@@ -318,8 +319,9 @@ extension CopyEngine {
 
   private func healTargets() {
     for segment in job.segments where segment.target != CopyJob.nowhere {
-      guard job.memories[Int(segment.target)] === board.vram else { continue }
-      board.heal(UInt64(segment.to)..<UInt64(segment.to + segment.length))
+      let range = UInt64(segment.to)..<UInt64(segment.to + segment.length)
+      let memory = job.memories[Int(segment.target)]
+      if memory === board.vram { board.heal(range) } else { board.dma.wrotePeer(memory, range) }
     }
     for run in job.fills where run.memory != CopyJob.nowhere {
       guard job.memories[Int(run.memory)] === board.vram else { continue }

@@ -75,7 +75,11 @@ struct CopyCursor {
     do throws(BusFault) {
       run = try board.resolveSystem(bus, isWrite: isWrite, wanted: wanted)
     } catch {
-      throw unanswered(address)
+      guard error == .dropped else { throw unanswered(address) }
+      memory = CopyJob.nowhere
+      left = min(limit, UInt64(PageSize.bytes) - bus % UInt64(PageSize.bytes))
+      systemBytes += left
+      return
     }
     if lastMemory !== run.memory {
       lastMemory = run.memory

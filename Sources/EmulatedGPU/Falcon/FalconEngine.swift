@@ -48,7 +48,8 @@ final class FalconEngine {
   private var madeAgent: Agent?
   var agent: Agent {
     if let madeAgent { return madeAgent }
-    let made = board.kernel.agent("ce\(instance)", group: .engines) { [unowned self] in step() }
+    let name = board.configuration.named("ce\(instance)")
+    let made = board.kernel.agent(name, group: .engines) { [unowned self] in step() }
     madeAgent = made
     return made
   }

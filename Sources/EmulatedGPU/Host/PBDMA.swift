@@ -103,7 +103,9 @@ final class PBDMA {
     runlistID = info.runlist
     let box = StepBox()
     stepBox = box
-    agent = board.kernel.agent("pbdma\(index)", group: .engines) { box.run() }
+    agent = board.kernel.agent(
+      board.configuration.named("pbdma\(index)"), group: .engines
+    ) { box.run() }
     box.run = { [unowned self] in step() }
     engine?.onProgress = { [unowned self] in
       if isWaitingForEngine || preempt != nil { agent.kick() }

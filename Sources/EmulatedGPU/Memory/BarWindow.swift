@@ -61,6 +61,23 @@ final class BarWindow {
     }
   }
 
+  /// Where an offset leads for another device, and how far; nil after a reported fault.
+  func translatePeer(_ address: UInt64, isWrite: Bool) -> Translation? {
+    guard NV_PBUS.BAR_BLOCK_MODE_VIRTUAL.get(block) == 1 else {
+      return Translation(
+        place: Place(aperture: .vram, address: address), length: .max - address, flags: [])
+    }
+    let access: NV_PFAULT.AccessType = isWrite ? .WRITE : .READ
+    do throws(TranslationFault) {
+      guard let context else { throw TranslationFault(type: .UNBOUND_INST_BLOCK) }
+      let found = try context.space.translate(address, access, limit: context.limit)
+      return found.flags.contains(.sparse) ? nil : found
+    } catch {
+      report(error, address, access)
+      return nil
+    }
+  }
+
   /// All ones after a fault, as a read that nobody answers gives.
   func load(at address: UInt64) -> UInt32 {
     guard let place = place(address, .READ) else { return ~0 }

@@ -70,6 +70,10 @@ extension InjectionPoint {
     12, "dma.map", [.EIO, .ENOMEM], "a page can't be mapped for the device")
   public static let dmaAllocCoherent = InjectionPoint(
     13, "dma.alloc_coherent", [.ENOMEM], "coherent memory can't be had")
+  public static let peerMap = InjectionPoint(
+    14, "dma.map_peer", [.EREMOTEIO, .ENOMEM], "another GPU's page can't be mapped for the device")
+  public static let peerWindow = InjectionPoint(
+    15, "nouveau.peer_window", [.ENOSPC, .ENOMEM], "a chunk can't be put into BAR1 for other GPUs")
   public static let vramAlloc = InjectionPoint(
     16, "nouveau.vram_alloc", [.ENOMEM, .ENOSPC], "no VRAM for a buffer object")
   public static let bufferPin = InjectionPoint(
@@ -129,7 +133,8 @@ extension InjectionPoint {
   public static let all: [InjectionPoint] = [
     .pageAlloc, .pageTableAlloc, .pageLock, .migrateCollect, .migrateCommit, .notifierInsert,
     .memremap, .memRegion, .hmmRetry, .userCopyAlloc, .swapRead, .swapWrite, .groupCharge,
-    .dmaMap, .dmaAllocCoherent, .vramAlloc, .bufferPin, .ringSpace, .fenceAlloc, .fenceEmit,
+    .dmaMap, .dmaAllocCoherent, .peerMap, .peerWindow, .vramAlloc, .bufferPin, .ringSpace,
+    .fenceAlloc, .fenceEmit,
     .copySubmit, .gpuPageTable, .firmwareLoad, .hugeAlloc, .folioSplit, .fileRead, .fileWrite,
     .fenceStall, .fenceLate, .fenceWrongValue, .interruptLost, .interruptEarly, .copyError,
     .copyFault, .pbdmaError, .engineHang, .eccPoison, .deviceLost, .interruptStorm,

@@ -14,6 +14,11 @@ public struct DriverOptions {
   public var fenceWait = FenceWaitMode.interrupt
   /// The machine's fence contexts, where several devices share one machine; nil makes its own.
   public var fenceContexts: FenceContexts?
+  /// What stands before the names of this GPU's tasks and timelines where a machine has several;
+  /// nothing for the first.
+  public var label = ""
+  /// The drivers of the machine's GPUs; nil in a machine with one.
+  public var peers: PeerGroup?
 
   public init() {}
 }

@@ -14,6 +14,8 @@ package final class NVKMDevice {
   package let registers: RegisterAccess
   package let chip: any ChipProfile
   package let identity: ChipIdentity
+  /// What tells this GPU from others of the machine; empty for the first.
+  package let label: String
   /// What the driver told the kernel's log, oldest first.
   package let log: DeviceLog
   /// The device answers with all ones: it fell off the bus and doesn't come back.
@@ -25,7 +27,7 @@ package final class NVKMDevice {
 
   init(
     _ kernel: Kernel, _ pci: any PCIDevice, chip: any ChipProfile, identity: ChipIdentity,
-    log: DeviceLog
+    log: DeviceLog, label: String = ""
   ) {
     self.kernel = kernel
     self.pci = pci
@@ -33,7 +35,11 @@ package final class NVKMDevice {
     self.chip = chip
     self.identity = identity
     self.log = log
+    self.label = label
   }
+
+  /// A name of a task, a timeline or an owner within the machine.
+  func named(_ name: String) -> String { label.isEmpty ? name : "\(label) \(name)" }
 
   func whenLost(_ body: @escaping () -> Void) { lossObservers.append(body) }
 

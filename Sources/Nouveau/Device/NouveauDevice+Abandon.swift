@@ -16,6 +16,7 @@ extension SVM {
   /// As ``NouveauDevice/abandon()``, with device memory and the processes that use it.
   package func abandon() {
     for svmm in processes.all { svmm.forgetNotifier() }
+    dmem.leavePeers()
     nouveau.abandon()
   }
 }

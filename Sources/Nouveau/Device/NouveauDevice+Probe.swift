@@ -74,7 +74,8 @@ extension NouveauDevice {
     let identity = try ChipIdentity(probing: RegisterAccess(pci.registers))
     let chip = try ChipTable.chip(identity.chipset)
     let log = DeviceLog()
-    let device = NVKMDevice(kernel, pci, chip: chip, identity: identity, log: log)
+    let device = NVKMDevice(
+      kernel, pci, chip: chip, identity: identity, log: log, label: options.label)
     teardown.push("loss observers") { device.forgetLossObservers() }
     let registers = device.registers
     guard chip.isPosted(registers) else {

@@ -184,6 +184,7 @@ extension Dmem {
       chunkByBlock[chunk.range.start.rawValue / UInt64(DmemChunk.pages)] = nil
       firstWithSpace = 0
     }
+    await closeWindow(chunk)
     // A chunk of a device that sleeps is not pinned.
     if chunk.buffer.pinCount > 0 { chunk.buffer.unpin() }
     chunk.buffer.destroy()

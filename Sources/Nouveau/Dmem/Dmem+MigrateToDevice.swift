@@ -13,6 +13,8 @@ public struct MigrationResult: Hashable, Sendable {
   public var skipped: Int { requested - moved }
   /// The first error that kept a batch from being copied; its pages are intact in RAM.
   public var error: KernelError?
+  /// What came from other GPUs; of it, ``moved`` counts what was copied directly.
+  public var fetched = FetchedPages()
   /// Why the skipped pages stayed, by address; empty unless the caller asked.
   public var stayed: [StayedRange] = []
 

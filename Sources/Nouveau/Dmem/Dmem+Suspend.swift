@@ -14,7 +14,10 @@ extension Dmem {
     await activity.wait { operations == 0 }
     for svmm in processes { await svmm.unmapAll() }
     await chunkMutex.lock()
-    for chunk in chunks { chunk.buffer.unpin() }
+    for chunk in chunks {
+      await closeWindow(chunk)
+      chunk.buffer.unpin()
+    }
     chunkMutex.unlock()
   }
 

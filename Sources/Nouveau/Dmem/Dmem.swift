@@ -26,7 +26,7 @@ package final class Dmem {
   /// The processes that use the device; set once at bring-up.
   let processes: SVMTable
   /// Marks our device pages; other drivers' pages are never taken.
-  package let owner = PagemapOwner("nouveau")
+  package let owner: PagemapOwner
   package var policy: DmemPolicy
   package internal(set) var counters = DmemCounters()
 
@@ -61,6 +61,10 @@ package final class Dmem {
   /// Scratch of bulk migrations; taken for one migration and returned, so that steady use allocates
   /// nothing.
   var spareScratch: [MigrationScratch] = []
+  /// The machine's other GPUs, and the window that they reach this one's memory through; nil in a
+  /// machine with one.
+  var peerGroup: PeerGroup?
+  var bar1: BAR1?
 
   #if DEBUG
     /// The defect that a test has put back.
@@ -83,9 +87,10 @@ package final class Dmem {
     let launchDwords = max(device.chip.copyMethods.copyDwords, device.chip.copyMethods.clearDwords)
     let fitting = (channel.ring.maximumDwords - FenceContext.dwords) / launchDwords
     self.policy.batchPages = min(policy.batchPages, fitting)
+    owner = PagemapOwner(device.named("nouveau"))
     chunkMutex = SleepingLock(kernel, .dmem)
-    activity = WaitQueue(kernel, "nouveau dmem resume")
-    housekeeping = WorkQueue(kernel, "dmem")
+    activity = WaitQueue(kernel, device.named("nouveau dmem resume"))
+    housekeeping = WorkQueue(kernel, device.named("dmem"))
   }
 
   /// The chunk that a device page belongs to; nil for a page of another driver or of RAM.

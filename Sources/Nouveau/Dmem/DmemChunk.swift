@@ -18,6 +18,8 @@ package final class DmemChunk {
   package let range: PFNRange
   /// Set right after the chunk is made; the pagemap needs the chunk for its callbacks.
   package let pagemap: DevicePagemap
+  /// Where in BAR1 other GPUs reach it; nil until one does.
+  var window: GPUVirtualAddress?
   private var free: [UInt64]
   /// Pages in use. Kernel: nouveau_dmem_chunk.callocated
   package private(set) var inUse = 0

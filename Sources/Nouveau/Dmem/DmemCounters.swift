@@ -24,6 +24,10 @@ public struct DmemCounters: Hashable, Sendable {
   /// Chunks made and given back.
   public var chunksMade: UInt64 = 0
   public var chunksReturned: UInt64 = 0
+  /// Copied from another GPU's memory; counted in ``toDevice`` as well.
+  public var fromPeers: UInt64 = 0
+  /// How often pages of another GPU were to be copied directly and could not be.
+  public var peerFallbacks: UInt64 = 0
 
   public init() {}
 
@@ -34,6 +38,7 @@ public struct DmemCounters: Hashable, Sendable {
       ("faults", faults), ("faultErrors", faultErrors), ("skipped", skipped),
       ("copyFailures", copyFailures), ("lost", lost), ("launches", launches),
       ("chunksMade", chunksMade), ("chunksReturned", chunksReturned),
+      ("fromPeers", fromPeers), ("peerFallbacks", peerFallbacks),
     ]
   }
 }

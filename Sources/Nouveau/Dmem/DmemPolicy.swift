@@ -60,6 +60,10 @@ public struct DmemPolicy {
   public var batchesInFlight: Int
   /// Empty chunks that are kept for later; further ones are given back. nouveau keeps all.
   public var emptyChunksKept: Int
+  /// What a migration to this GPU does with pages of another.
+  public var peers = PeerPolicy.stay
+  /// Whose copy engine moves pages between two GPUs.
+  public var peerEngine = PeerEngine.source
 
   public init(
     faultAround: any FaultAroundPolicy = SinglePagePolicy(),

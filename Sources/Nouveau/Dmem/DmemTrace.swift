@@ -6,5 +6,9 @@ extension TraceKind {
   package static let dmemBatch = TraceKind("dmem.batch", ["va", "pages", "moved"], shape: .span)
   package static let dmemEvict = TraceKind("dmem.evict", ["pfn", "pages", "left"], shape: .span)
   package static let dmemCopyFailed = TraceKind("dmem.copy_failed", ["va", "errno"])
+  /// Pages came from another GPU's memory.
+  package static let dmemPeerCopy = TraceKind(
+    "dmem.peer_copy", ["va", "pages", "moved"], shape: .span)
+  package static let dmemPeerFallback = TraceKind("dmem.peer_fallback", ["va", "pages", "errno"])
   package static let dmemMapped = TraceKind("dmem.mapped", ["va", "pages"])
 }

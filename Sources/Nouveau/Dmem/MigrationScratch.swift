@@ -15,6 +15,8 @@ final class MigrationScratch {
   var lease: CopyWindow.Lease?
   /// What this migration has mapped for the device and not yet unmapped.
   private(set) var mapped: [(address: DMAAddress, pages: Int, direction: DMADirection)] = []
+  /// What of another GPU's memory it has mapped; nearly always nothing.
+  private var peers: [(address: DMAAddress, pages: Int, direction: DMADirection)] = []
 
   init(pages: Int) {
     buffers = MigrationBuffers(pages: pages)
@@ -32,6 +34,19 @@ final class MigrationScratch {
       dma.unmap(mapping.address, count: mapping.pages, mapping.direction)
     }
     mapped.removeAll(keepingCapacity: true)
+  }
+
+  /// Takes note of pages in a row of another GPU that were mapped.
+  func addPeer(_ address: DMAAddress, pages: Int, _ direction: DMADirection) {
+    peers.append((address, pages, direction))
+  }
+
+  /// Takes every mapping of another GPU's memory back, each once.
+  func unmapPeers(_ dma: DMAAddressSpace) {
+    for mapping in peers {
+      dma.unmapPeer(mapping.address, count: mapping.pages, mapping.direction)
+    }
+    peers.removeAll(keepingCapacity: true)
   }
 
   func reset() {

@@ -41,7 +41,7 @@ package final class FIFO {
     self.topology = topology
     pbdmaCount = min(32, NV_PFIFO.CFG0_NUM_PBDMA.get(device.registers.read(NV_PFIFO.CFG0)))
     channels = [Channel?](repeating: nil, count: count)
-    recoveryQueue = WorkQueue(device.kernel, "nouveau-rc")
+    recoveryQueue = WorkQueue(device.kernel, device.named("nouveau-rc"))
     userd = try await USERD(device, bar1, memory, channels: count)
     for id in topology.runlists {
       var pbdmas: UInt32 = 0

@@ -65,11 +65,12 @@ package final class FenceContext {
     self.fifo = fifo
     self.space = space
     self.id = id
-    self.name = name
+    self.name = device.named(name)
     context = storage.contextBase + UInt64(id)
     let base = try await storage.map(into: space)
     mapped = base
     wordAddress = base + UInt64(id) * FenceStorage.bytesPerChannel
+    let name = self.name
     row = device.kernel.trace.row("fence \(name)", in: .fences)
     sequence = storage.read(id)
     uevent = device.kernel.agent("fence uevent \(name)") { [unowned self] in runUevent() }

@@ -4,19 +4,10 @@ import LinuxMM
 
 extension SVM {
   /// Offences against the rules of device memory, one line each; to be asked when nothing is in
-  /// flight. `mapped` is how many device pages an entry of some process names, `held` how many are
-  /// in use without an entry; `load` reads VRAM as the hardware does, and is nil when the device is
-  /// off the bus: then nothing is translated any more, and nothing can be read.
-  package func audit(
-    mappedPages mapped: Int, heldPages held: Int, load: ((VRAMAddress) -> UInt64)?
-  ) -> [String] {
+  /// flight. `load` reads VRAM as the hardware does, and is nil when the device is off the bus: then
+  /// nothing is translated any more, and nothing can be read.
+  package func audit(load: ((VRAMAddress) -> UInt64)?) -> [String] {
     var offences = dmem.audit()
-    let inUse = dmem.pagesInUse
-    if inUse < mapped || inUse > mapped + held {
-      offences.append(
-        "dmem: \(inUse) device pages in use, \(mapped) are mapped, \(held) are held otherwise"
-      )
-    }
     if let load {
       for svmm in processes.all {
         audit(svmm, &offences)

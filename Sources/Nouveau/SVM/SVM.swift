@@ -25,7 +25,7 @@ public final class SVM: DeviceClient {
     self.nouveau = nouveau
     dmem = Dmem(
       nouveau.device, nouveau.buffers, nouveau.copyChannel, nouveau.mm, processes, policy: policy)
-    faultQueue = WorkQueue(nouveau.kernel, "svm faults")
+    faultQueue = WorkQueue(nouveau.kernel, nouveau.device.named("svm faults"))
   }
 
   /// Takes device memory and the fault buffer of a device that has been brought up.
@@ -37,6 +37,7 @@ public final class SVM: DeviceClient {
     let svm = SVM(nouveau, policy)
     try await svm.openFaultBuffer()
     nouveau.register(svm)
+    if let group = nouveau.options.peers { svm.dmem.join(group, nouveau.bar1) }
     return svm
   }
 
@@ -113,6 +114,7 @@ public final class SVM: DeviceClient {
 
   /// Everything comes back to RAM before the device goes; what a lost device held becomes poison.
   package func release() async {
+    dmem.leavePeers()
     for svmm in processes.all { await unbind(svmm) }
     let result = await dmem.evictAll(isForced: true)
     if result.left > 0 {

@@ -22,7 +22,10 @@ public final class SVMContext {
   public func migrateToDevice(
     _ range: VirtualRange, explains: Bool = false
   ) async throws(KernelError) -> MigrationResult {
-    try await svm.dmem.migrateToDevice(svmm, range, explains: explains)
+    if svm.dmem.hasPeers {
+      return try await svm.dmem.migrateFromAnywhere(svmm, range, explains: explains)
+    }
+    return try await svm.dmem.migrateToDevice(svmm, range, explains: explains)
   }
 
   /// Why the page at `address` would stay where it is, were it asked to go to the device now; nil

@@ -80,7 +80,8 @@ extension MemoryManager {
   ) -> MigrationReason? {
     let owner = devices.byNumber[Int(pages[pfn].extra)]?.owner
     guard request.select.contains(select) else {
-      return MigrationReason(.devicePage, who: owner?.name)
+      let isForeign = request.owner != nil && owner !== request.owner
+      return MigrationReason(isForeign ? .foreignOwner : .devicePage, who: owner?.name)
     }
     guard request.select.contains(.anyOwner) || (owner != nil && owner === request.owner)
     else { return MigrationReason(.foreignOwner, who: owner?.name) }
