@@ -223,4 +223,50 @@ private final class Listener: IntervalNotifierOperations {
       await notifier.remove()
     }
   }
+
+  @Test func aDevicesWrite_keepsAPageThatWasFreedLazily() throws {
+    let machine = try TestMachine()
+    try machine.run {
+      let range = try await machine.map(pages: 1)
+      try await machine.space.advise(range, .free)
+      let page = try #require(try await self.take(machine, range)[0])
+      machine.mm.ram.store(UInt64(0x77), at: page.index << 12)
+      self.drop(machine, [page])
+      // The right to write goes before the CPU takes the page back.
+      try await machine.space.protect(range, .read)
+      #expect(try await machine.read(range.start) == 0x77)
+      await machine.mm.reclaim(pages: 10)
+      #expect(try await machine.read(range.start) == 0x77)
+    }
+  }
+
+  @Test func memoryFailure_takesThePageBackFirst() throws {
+    let machine = try TestMachine()
+    try machine.run {
+      let range = try await machine.map(pages: 1)
+      let page = try #require(try await self.take(machine, range)[0])
+      self.drop(machine, [page])
+      let listener = Listener()
+      let notifier = try machine.space.insertNotifier(range, listener)
+      try await machine.mm.memoryFailure(ofRAM: page)
+      #expect(machine.location(range) == .poison)
+      #expect(listener.events.map(\.kind) == [.exclusive, .clear])
+      await expectThrows(AccessError.sigbus(range.start, .EHWPOISON)) {
+        try await machine.read(range.start)
+      }
+      await notifier.remove()
+      try machine.mm.unpoison(page)
+    }
+  }
+
+  @Test func freshHugePage_isSplit_andItsPartsAreHadAtOnce() throws {
+    let machine = try TestMachine.huge()
+    try machine.run {
+      let range = try await machine.mapHuge(filled: false)
+      let pages = try await self.take(machine, range.subrange(100..<110))
+      #expect(pages.count == 10 && !pages.contains(nil))
+      #expect(!machine.isHuge(range))
+      self.drop(machine, pages)
+    }
+  }
 }

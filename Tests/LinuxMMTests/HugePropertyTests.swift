@@ -4,7 +4,7 @@ import LinuxMM
 import Testing
 
 /// Random sequences over memory of huge pages against an oracle of bytes; what fails is cut down to
-/// the shortest sequence that still fails.
+/// the shortest sequence that still fails. `NOUVEAU_EFFORT=n` plays n times as many.
 @Suite struct HugePropertyTests {
   /// One step. All of a step's choices are in it, so that a sequence can lose steps.
   enum Step: Hashable, CustomStringConvertible {
@@ -25,6 +25,12 @@ import Testing
     case splitDeferred
     case fail(Int, Int)
     case heal
+    case exclusive(Int, Int, UInt64)
+    case freeLazily(Int, Int)
+    case reclaim(Int)
+    case lose(Int)
+    case swapOut(Int, Int)
+    case guardWrites(Int, Int, Bool)
 
     var description: String {
       switch self {
@@ -41,6 +47,13 @@ import Testing
       case .pin(let page): "pin(\(page))"
       case .childWrite(let page, let word): "childWrite(\(page), \(word))"
       case .fail(let point, let nth): "fail(\(point), \(nth))"
+      case .exclusive(let first, let count, let word): "exclusive(\(first), \(count), \(word))"
+      case .freeLazily(let first, let count): "freeLazily(\(first), \(count))"
+      case .reclaim(let count): "reclaim(\(count))"
+      case .swapOut(let first, let count): "swapOut(\(first), \(count))"
+      case .lose(let page): "lose(\(page))"
+      case .guardWrites(let first, let count, let isOn):
+        "guardWrites(\(first), \(count), \(isOn))"
       case .evict, .unpin, .fork, .childExit, .splitDeferred, .heal: "\(name)"
       }
     }
@@ -69,7 +82,7 @@ import Testing
     let first = isWhole ? block : page
     let count =
       isWhole ? HugePage.pages : min(1 + generator.below(300), window - page)
-    switch generator.below(24) {
+    switch generator.below(31) {
     case 0...4: return .write(page, generator.next())
     case 5, 6: return .read(page)
     case 7...9:
@@ -87,13 +100,20 @@ import Testing
     case 20: return .childWrite(page, generator.next())
     case 21: return .childExit
     case 22: return generator.chance(1, in: 2) ? .splitDeferred : .heal
+    case 23, 24:
+      return .exclusive(page, min(1 + generator.below(20), window - page), generator.next())
+    case 25: return .freeLazily(first, count)
+    case 26: return .reclaim(1 + generator.below(600))
+    case 29: return .swapOut(first, count)
+    case 27: return .lose(page)
+    case 28: return .guardWrites(first, count, generator.chance(2, in: 3))
     default: return .fail(generator.below(points.count), 1 + generator.below(3))
     }
   }
 
   /// Plays a sequence; what is wrong first, or nil.
   static func play(_ steps: [Step]) throws -> String? {
-    let machine = try TestMachine.huge(ramPages: 6144, devicePages: 1536)
+    let machine = try TestMachine.huge(ramPages: 6144, devicePages: 1536, swapPages: 1200)
     var player = HugePlayer(machine)
     var wrong: String?
     try machine.kernel.run {
@@ -125,7 +145,8 @@ import Testing
 
   @Test(arguments: UInt64(0)..<4)
   func randomSequences_matchTheOracle(block: UInt64) throws {
-    for seed in block * 8..<(block + 1) * 8 {
+    let count = 8 * ProcessPropertyTests.effort
+    for seed in block * count..<(block + 1) * count {
       let steps = Self.steps(seed: seed, count: 40)
       guard let wrong = try Self.play(steps) else { continue }
       let short = try Self.shortened(steps)
@@ -133,166 +154,5 @@ import Testing
         "seed \(seed): \(wrong)\nshortest: \(short)\n\(try Self.play(short) ?? "holds")")
       return
     }
-  }
-}
-
-/// Plays steps on a machine and knows what each page of two processes must hold.
-private struct HugePlayer {
-  let machine: TestMachine
-  let base = VirtualAddress(0x4000_0000)
-  var pages: [(isWritable: Bool, word: UInt64)?]
-  var child: (space: AddressSpace, words: [UInt64?])?
-  var pins: [PinnedPages] = []
-
-  init(_ machine: TestMachine) {
-    self.machine = machine
-    pages = .init(repeating: nil, count: HugePropertyTests.window)
-  }
-
-  private func range(_ first: Int, _ count: Int) -> VirtualRange {
-    VirtualRange(start: base + UInt64(first) << 12, pages: count)
-  }
-
-  private func address(_ page: Int) -> VirtualAddress { base + UInt64(page) << 12 }
-
-  func audit() -> String? {
-    guard let audit = try? machine.mm.audit(isQuiet: true) else { return "no audit" }
-    return audit.problems.first
-      ?? (audit.unmapped.isEmpty ? nil : "pages \(audit.unmapped.prefix(3)) leaked")
-  }
-
-  private var mayFail: Bool { !machine.kernel.failures.isQuiet }
-
-  mutating func play(_ step: HugePropertyTests.Step) async -> String? {
-    switch step {
-    case .write(let page, let word): return await write(page, word)
-    case .read(let page): return await read(page)
-    case .take(let first, let count, let huge, let splits):
-      return await take(range(first, count), huge: huge, splits: splits)
-    case .evict: _ = try? await machine.device.evict()
-    case .pin(let page):
-      guard pages[page]?.isWritable == true, pins.count < 3 else { return nil }
-      do { pins.append(try await machine.space.pin(address(page), pages: 1, write: true)) } catch {
-        return mayFail ? nil : "pin: \(error)"
-      }
-    case .unpin: pins.popLast().map { machine.mm.unpin($0) }
-    case .fork: await fork()
-    case .childWrite(let page, let word): return await childWrite(page, word)
-    case .childExit:
-      await child?.space.exit()
-      child = nil
-    case .splitDeferred: machine.mm.splitDeferred()
-    case .fail(let point, let nth):
-      machine.kernel.failures.arm(HugePropertyTests.points[point], .nth(UInt64(nth)))
-    case .heal: machine.kernel.failures.disarm()
-    default: return await change(step)
-    }
-    await machine.mm.drainLRUOfAllCPUs()
-    return nil
-  }
-
-  /// Steps that change the mappings.
-  private mutating func change(_ step: HugePropertyTests.Step) async -> String? {
-    let space = machine.space
-    do throws(KernelError) {
-      switch step {
-      case .unmap(let first, let count):
-        try await space.unmap(range(first, count))
-        for page in first..<first + count { pages[page] = nil }
-      case .map(let first, let count):
-        guard (first..<first + count).allSatisfy({ pages[$0] == nil }) else { return nil }
-        _ = try await space.map(
-          bytes: UInt64(count) << 12, .readWrite, at: address(first))
-        for page in first..<first + count { pages[page] = (true, 0) }
-      case .protect(let first, let count, let protection):
-        try await space.protect(range(first, count), protection)
-        for page in first..<first + count {
-          pages[page]?.isWritable = protection.contains(.write)
-        }
-      case .discard(let first, let count):
-        try await space.discard(range(first, count))
-        for page in first..<first + count { pages[page]?.word = 0 }
-      case .collapse(let block):
-        try await space.collapse(range(block * HugePage.pages, HugePage.pages))
-      default: break
-      }
-    } catch {
-      let allowed: [KernelError] = [.ENOMEM, .EINVAL, .EAGAIN]
-      return allowed.contains(error) ? nil : "\(error)"
-    }
-    return nil
-  }
-
-  private func take(_ range: VirtualRange, huge: Bool, splits: Bool) async -> String? {
-    do throws(KernelError) {
-      if huge {
-        try await machine.device.takeHuge(machine.space, range, splits: splits)
-      } else {
-        try await machine.device.take(machine.space, range)
-      }
-    } catch {
-      // Over several mappings or none.
-      return error == .EINVAL ? nil : "\(error)"
-    }
-    return nil
-  }
-
-  private mutating func write(_ page: Int, _ word: UInt64) async -> String? {
-    do throws(AccessError) {
-      try await machine.space.store(address(page), word.bytes)
-      guard pages[page]?.isWritable == true else { return "was written" }
-      pages[page]?.word = word
-    } catch {
-      return pages[page]?.isWritable == true && !mayFail ? "\(error)" : nil
-    }
-    return nil
-  }
-
-  private func read(_ page: Int) async -> String? {
-    do throws(AccessError) {
-      let word = UInt64(littleEndianBytes: try await machine.space.load(address(page), count: 8))
-      return word == pages[page]?.word
-        ? nil : "\(word) instead of \(String(describing: pages[page]))"
-    } catch {
-      return pages[page] != nil && !mayFail ? "\(error)" : nil
-    }
-  }
-
-  private mutating func fork() async {
-    guard child == nil, let space = try? await machine.space.fork("child") else { return }
-    child = (space, pages.map { $0?.word })
-  }
-
-  private mutating func childWrite(_ page: Int, _ word: UInt64) async -> String? {
-    guard let space = child?.space, child?.words[page] != nil else { return nil }
-    guard (try? await space.store(address(page), word.bytes)) != nil else { return nil }
-    child?.words[page] = word
-    return nil
-  }
-
-  /// Every page of both processes, and then an empty machine.
-  mutating func finish() async -> String? {
-    for page in pages.indices where pages[page] != nil {
-      if let wrong = await read(page) { return "page \(page): \(wrong)" }
-    }
-    if let child {
-      for page in pages.indices {
-        guard let known = child.words[page] else { continue }
-        guard let bytes = try? await child.space.load(address(page), count: 8) else {
-          return "the child can't read page \(page)"
-        }
-        let word = UInt64(littleEndianBytes: bytes)
-        if word != known { return "page \(page) of the child: \(word) instead of \(known)" }
-      }
-      await child.space.exit()
-    }
-    for pin in pins { machine.mm.unpin(pin) }
-    await machine.space.exit()
-    await machine.mm.drainLRUOfAllCPUs()
-    machine.mm.splitDeferred()
-    if machine.mm.freeSystemPages != 6143 { return "\(machine.mm.freeSystemPages) pages free" }
-    if machine.mm.pageTables != 0 { return "\(machine.mm.pageTables) page tables left" }
-    let left = machine.device.pagemap.references
-    return left == 0 ? nil : "\(left) device pages left"
   }
 }

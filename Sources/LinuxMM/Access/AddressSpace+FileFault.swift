@@ -10,16 +10,18 @@ extension AddressSpace {
   }
 
   /// An empty place in a mapping of a file: the file's page, or a copy of it for a private write
-  /// (`do_read_fault`, `do_cow_fault`, `do_shared_fault`).
+  /// (`do_read_fault`, `do_cow_fault`, `do_shared_fault`). A place that was protected while it was
+  /// empty, whose marker is `expected`, stays so.
   func faultFile(
-    _ vma: VMA, _ address: VirtualAddress, _ slot: Int, write: Bool
+    _ vma: VMA, _ address: VirtualAddress, _ slot: Int, expected: PageTableEntry = .none,
+    write: Bool
   ) async -> FaultStep {
     if vma.flags.contains(.hugetlb) {
       return await faultHugetlb(vma, address, slot, write: write)
     }
     guard let file = vma.file else { return .failed(.sigbus(address, .EFAULT)) }
     if !vma.flags.isDisjoint(with: [.userfaultMissing, .userfaultMinor]) {
-      let kind: Userfault.Mode = file.cache[vma.index(of: address)] == nil ? .missing : .minor
+      let kind: Userfault.Mode = file.hasPage(vma.index(of: address)) ? .minor : .missing
       if vma.flags.contains(VMA.Flags(kind)) {
         return stopAtUserfault(vma, address, kind, write: write)
       }
@@ -36,7 +38,9 @@ extension AddressSpace {
     // The file's page stays locked until it is mapped or copied, so that it can't leave the cache.
     let step: FaultStep
     if isCopy {
-      step = await installNewPage(vma, address, slot, expected: .none) { copy in
+      typealias Bit = PageTableEntry.Bit
+      let bits = expected.isNone ? Bit.written : Bit.written & ~Bit.write | Bit.userfaultWP
+      step = await installNewPage(vma, address, slot, expected: expected, bits: bits) { copy in
         manager.ram.copy(
           from: manager.ram, at: page.index << PageSize.shift, to: copy.index << PageSize.shift,
           length: PageSize.bytes)
@@ -56,9 +60,12 @@ extension AddressSpace {
   ) {
     typealias Bit = PageTableEntry.Bit
     let entries = manager.tables.entries
-    guard entries[slot].isNone else { return }
+    let isProtected = entries[slot] == .protectMarker
+    guard entries[slot].isNone || isProtected else { return }
     var bits = Bit.young
-    if write {
+    if isProtected {
+      bits |= Bit.userfaultWP
+    } else if write {
       file.markDirty(page)
       bits |= Bit.write | Bit.dirty | Bit.softDirty
     } else if vma.flags.contains(.shared), vma.protection.contains(.write), !file.tracksWrites {

@@ -4,6 +4,14 @@ import KernelRuntime
 extension MemoryManager {
   /// Every slot in use is named by as many entries as it counts, or cached by a page that says so.
   func auditSwap(_ audit: inout MemoryAudit) {
+    for case let file? in files {
+      for (index, slot) in zip(file.swapped.indices, file.swapped.values) {
+        audit.swapUses[UInt64(slot), default: 0] += 1
+        let place = AnonymousPlace(file: file.number, index: index)
+        audit.expect(
+          swap?.slots[slot].place == place, "swap slot \(slot) of \(file.name) belongs elsewhere")
+      }
+    }
     guard let swap else {
       audit.expect(audit.swapUses.isEmpty, "swap entries without swap space")
       return

@@ -21,6 +21,7 @@ extension MemoryManager {
     let isPrivate = pages[pfn.index].flags.contains(.devicePrivate)
     get(pfn)
     await lock(pfn)
+    await revokeExclusive(pfn.index)
     for (_, space, address) in places(of: pfn.index) {
       let event = NotifierEvent(.unmap, VirtualRange(start: address, pages: 1))
       await space.invalidateStart(event)

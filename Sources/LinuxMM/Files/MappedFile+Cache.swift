@@ -23,9 +23,13 @@ extension MappedFile {
         if isHeld { throw .EHWPOISON }
         continue
       }
+      if let slot = swapped[index] {
+        if let pfn = try await readSwapped(index, slot, for: space) { return pfn }
+        continue
+      }
       let pfn = try await manager.allocatePage(for: space)
       // The allocation may have slept.
-      guard cache[index] == nil, index < pageCount else {
+      guard !hasPage(index), index < pageCount else {
         manager.put(pfn)
         continue
       }
@@ -49,7 +53,7 @@ extension MappedFile {
   }
 
   /// Puts a new page into the cache, locked (`filemap_add_folio`).
-  private func insertPage(_ pfn: PFN, _ index: UInt64) {
+  func insertPage(_ pfn: PFN, _ index: UInt64) {
     let pages = manager.pages
     pages[pfn.index].anonymous = AnonymousPlace(file: number, index: index)
     pages[pfn.index].flags.formUnion([.locked, .pageCache])

@@ -52,6 +52,10 @@ extension MappedFile {
   private func clearPart(_ range: Range<UInt64>) async {
     guard !range.isEmpty else { return }
     let index = range.lowerBound >> UInt64(PageSize.shift)
+    if swapped[index] != nil, let page = try? await fetch(index) {
+      manager.unlock(page)
+      manager.put(page)
+    }
     let offset = Int(range.lowerBound & UInt64(PageSize.bytes - 1))
     let page = cache[index]
     if let page {
@@ -88,6 +92,7 @@ extension MappedFile {
       manager.unlock(pfn)
       manager.put(pfn)
     }
+    dropSwapped(range)
     if withBlocks { blocks.removeAll(in: range) }
   }
 
@@ -100,7 +105,11 @@ extension MappedFile {
       let event = NotifierEvent(.clear, part)
       await space.invalidateStart(event)
       if let still = self.part(of: vma, range)?.intersection(part) {
-        if copiesToo { space.zap(still) } else { space.zapFilePages(still) }
+        if copiesToo {
+          space.zapKeepingProtection(vma, still)
+        } else {
+          space.zapFilePages(still)
+        }
       }
       space.invalidateEnd(event)
     }

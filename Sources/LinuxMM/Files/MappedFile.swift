@@ -27,6 +27,9 @@ public final class MappedFile {
   public internal(set) var size: UInt64
   /// Pages by index (`i_pages`).
   var cache = IndexedTable<PFN>()
+  /// Slots of swap space that hold pages of shared memory, by index. While a page is on its way,
+  /// locked, it is in both tables.
+  var swapped = IndexedTable<Int>()
   /// What the disk holds, by index; what is missing reads as zeroes.
   var blocks = IndexedTable<[UInt8]>()
   /// The mappings of the file, shared and private (`i_mmap`).
@@ -58,6 +61,10 @@ public final class MappedFile {
   /// The page of the cache at `index`, if there is one; for audits and expectations.
   public func cachedPage(_ index: UInt64) -> PFN? { cache[index] }
 
+  /// The slot of swap space that holds the page at `index`, if one does; for audits and
+  /// expectations.
+  public func swappedSlot(_ index: UInt64) -> UInt64? { swapped[index].map { UInt64($0) } }
+
   func join(_ vma: VMA) { mappings.append(vma) }
 
   func leave(_ vma: VMA) {
@@ -68,6 +75,7 @@ public final class MappedFile {
   /// Frees every page of a file that nobody can reach any more.
   private func discardCache() {
     while let (index, pfn) = cache.first(in: 0..<UInt64.max) { removePage(pfn, index) }
+    dropSwapped(0..<UInt64.max)
     manager.files[number] = nil
   }
 }

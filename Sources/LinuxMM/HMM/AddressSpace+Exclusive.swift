@@ -26,14 +26,9 @@ extension AddressSpace {
     invariant(
       mmapLock.isHeldOrSharedByCurrent, "makeDeviceExclusive without the mmap lock of \(name)")
     guard range.isPageAligned else { throw .EINVAL }
-    // Parts of a huge page can't be had one by one (`FOLL_SPLIT_PMD`).
     for page in 0..<range.pages {
-      let entry = entry(at: range.start + UInt64(page) << UInt64(PageSize.shift))
-      if entry.isPresent, manager.isHuge(entry.frame) {
-        try? await manager.splitFolio(entry.frame)
-      }
+      await splitForDevice(range.start + UInt64(page) << UInt64(PageSize.shift))
     }
-    await splitHugeEntries(in: range)
     var taken: [PFN?] = []
     for page in 0..<range.pages {
       let address = range.start + UInt64(page) << UInt64(PageSize.shift)
@@ -45,7 +40,13 @@ extension AddressSpace {
         pfn = entry.frame
         manager.get(pfn)
       } else {
-        let got = await holdLocked(.reference, address, 1, .write, mayDropLock: false)
+        var got = await holdLocked(.reference, address, 1, .write, mayDropLock: false)
+        if let head = got.pfns.first, manager.isHuge(head) {
+          // The fault itself brought a huge page.
+          manager.put(head)
+          await splitForDevice(address)
+          got = await holdLocked(.reference, address, 1, .write, mayDropLock: false)
+        }
         guard let first = got.pfns.first else {
           if taken.isEmpty, let failure = got.failure { throw failure.error }
           break
@@ -67,6 +68,15 @@ extension AddressSpace {
       }
     }
     return taken
+  }
+
+  /// Splits the huge page at an address: its parts can't be had one by one (`FOLL_SPLIT_PMD`).
+  private func splitForDevice(_ address: VirtualAddress) async {
+    let entry = entry(at: address)
+    if entry.isPresent, manager.isHuge(entry.frame) {
+      try? await manager.splitFolio(entry.frame)
+    }
+    await splitHugeEntries(in: VirtualRange(start: address.pageBase, pages: 1))
   }
 
   /// Replaces one present entry (`folio_make_device_exclusive`); false when the page isn't
@@ -127,6 +137,29 @@ extension AddressSpace {
     guard !manager.isLocked(entry.frame) else { return false }
     table[slot] = entry.restored(vma.protection)
     return true
+  }
+}
+
+extension MemoryManager {
+  /// Takes a page back from the device that uses it alone, whose mirrors are told.
+  ///
+  /// LOCKING: the page's lock held.
+  func revokeExclusive(_ pfn: Int) async {
+    for (vma, space, address) in places(of: pfn) {
+      guard let slot = space.leafSlot(address), tables.entries[slot].isDeviceExclusive,
+        tables.entries[slot].frame.index == pfn
+      else { continue }
+      let event = NotifierEvent(.exclusive, VirtualRange(start: address, pages: 1))
+      await space.invalidateStart(event)
+      // The mirrors may have slept: look again.
+      if let slot = space.leafSlot(address) {
+        let entry = tables.entries[slot]
+        if entry.isDeviceExclusive && entry.frame.index == pfn {
+          tables.entries[slot] = entry.restored(vma.protection)
+        }
+      }
+      space.invalidateEnd(event)
+    }
   }
 }
 

@@ -97,26 +97,10 @@ extension AddressSpace {
 
   /// Drops the pages of `range`, which reads as zeroes again (`madvise(MADV_DONTNEED)`).
   ///
-  /// `EINVAL` as for ``unmap(_:)``, `ENOMEM` when part of the range isn't mapped.
+  /// `EINVAL` for an empty range or ends that aren't page aligned; else as ``advise(_:_:)``.
   public func discard(_ range: VirtualRange) async throws(KernelError) {
     guard !range.isEmpty, range.isPageAligned else { throw .EINVAL }
-    await announceRemoval(range)
-    await mmapLock.lockShared()
-    guard covers(range) else {
-      mmapLock.unlockShared()
-      throw .ENOMEM
-    }
-    guard !splitsHugetlb(range) else {
-      mmapLock.unlockShared()
-      throw .EINVAL
-    }
-    await splitHugeEnds(range)
-    let event = NotifierEvent(.clear, range)
-    await invalidateStart(event)
-    manager.drainLRU()
-    zap(range)
-    invalidateEnd(event)
-    mmapLock.unlockShared()
+    try await advise(range, .dontNeed)
   }
 
   /// Ends the process's memory (`exit_mmap`): mirrors are released first (R68), then everything is

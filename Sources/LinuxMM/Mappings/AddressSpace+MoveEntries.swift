@@ -7,14 +7,17 @@ extension AddressSpace {
   /// The tables are made first: without one, `ENOMEM`, nothing has moved. Between the event's start
   /// and its end nothing sleeps, so no page escapes.
   ///
+  /// - Parameter keepsProtection: whether a handler goes on watching writes at the new place.
+  ///
   /// LOCKING: `mmapLock` held for writing.
   func moveEntries(
-    _ source: VirtualRange, to place: VirtualAddress
+    _ source: VirtualRange, to place: VirtualAddress, keepsProtection: Bool
   ) async throws(KernelError) {
     let event = NotifierEvent(.unmap, source)
     await invalidateStart(event)
     defer { invalidateEnd(event) }
-    let mover = EntryMover(self, distance: place.rawValue &- source.start.rawValue)
+    let mover = EntryMover(
+      self, distance: place.rawValue &- source.start.rawValue, keepsProtection)
     let huge = try mover.prepareHuge(source)
     var parts: [VirtualRange] = []
     forEachLeafTable(in: source) { _, part in parts.append(part) }
@@ -34,10 +37,12 @@ private struct EntryMover {
   let space: AddressSpace
   /// From an old address to its new one, modulo 2^64.
   let distance: UInt64
+  let keepsProtection: Bool
 
-  init(_ space: AddressSpace, distance: UInt64) {
+  init(_ space: AddressSpace, distance: UInt64, _ keepsProtection: Bool) {
     self.space = space
     self.distance = distance
+    self.keepsProtection = keepsProtection
   }
 
   func target(_ address: VirtualAddress) -> VirtualAddress {
@@ -75,8 +80,10 @@ private struct EntryMover {
         let entry = entries[from]
         if entry.isPresent { flushed += 1 }
         entries[from] = .none
-        // Where nobody watches, an empty place that was protected is just empty.
-        if entry != .protectMarker {
+        if keepsProtection {
+          entries[to] = entry == .protectMarker ? entry : entry.with(Bit.softDirty)
+        } else if entry != .protectMarker {
+          // Where nobody watches, an empty place that was protected is just empty.
           entries[to] = entry.without(Bit.userfaultWP).with(Bit.softDirty)
         }
       }

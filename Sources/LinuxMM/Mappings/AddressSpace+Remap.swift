@@ -134,16 +134,17 @@ extension AddressSpace {
     }
     insert(copy)
     do throws(KernelError) {
-      try await moveEntries(source, to: place)
+      try await moveEntries(source, to: place, keepsProtection: copy.userfault != nil)
     } catch {
       removeMappings(range)
       merge(around: source)
       throw error
     }
     if flags.contains(.dontUnmap) {
-      // Its pages are gone: those to come are nobody else's.
+      // Its pages are gone: those to come are nobody else's, and not locked.
       old.anonymous?.leave(old)
       old.anonymous = nil
+      old.flags.subtract([.locked, .lockedOnFault])
     } else if !source.isEmpty {
       await unmapLocked(source)
     }

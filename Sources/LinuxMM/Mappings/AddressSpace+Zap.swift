@@ -38,7 +38,7 @@ extension AddressSpace {
         guard entry.isPresent || entry.isMigration,
           manager.pages[entry.frame.index].anonymous.isFile
         else { continue }
-        block[slot] = .none
+        block[slot] = entry.isUserfaultWriteProtected ? .protectMarker : .none
         if entry.isPresent { flushed += 1 }
         zap(entry)
       }

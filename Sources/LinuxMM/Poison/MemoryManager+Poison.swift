@@ -45,6 +45,7 @@ extension MemoryManager {
   /// Replaces the entries of a broken page: by swap entries when it is in the swap cache, by
   /// nothing when a file has the bytes, else by poison (`try_to_unmap` with `TTU_HWPOISON`).
   private func unmapPoisoned(_ pfn: Int) async {
+    await revokeExclusive(pfn)
     // What the entries know of writes decides what is lost.
     for (_, space, address) in places(of: pfn) {
       guard let slot = space.leafSlot(address), tables.entries[slot].names(pfn) else { continue }

@@ -5,7 +5,8 @@ extension AddressSpace {
   /// Acts on advice about a range (`madvise`); its end is rounded up to a page.
   ///
   /// - `EINVAL`: the start isn't page aligned; or a mapping doesn't take the advice: a special one,
-  ///   for `dontNeed`, `cold` and `pageOut` a locked one, for `free` one that isn't anonymous
+  ///   for `dontNeed` one of bare frames only; a locked one; for `free` one that isn't anonymous;
+  ///   for `dontNeed` a part of a hugetlb page. What lies before it has been done
   /// - `ENOMEM`: part of the range isn't mapped; what is has been done (populating: up to there)
   /// - `EFAULT`, `EHWPOISON`: for populating, a page that can't be had
   public func advise(_ range: VirtualRange, _ advice: Advice) async throws(KernelError) {
@@ -31,12 +32,12 @@ extension AddressSpace {
     let refusesReclaim = !vma.flags.isDisjoint(with: [.special, .hugetlb, .locked])
     switch advice {
     case .dontNeed:
-      guard !vma.isSpecial, !isLocked else { throw .EINVAL }
+      guard !vma.flags.contains(.pfnMap), !isLocked, !splitsHugetlb(part) else { throw .EINVAL }
       await splitHugeEnds(part)
       let event = NotifierEvent(.clear, part)
       await invalidateStart(event)
       manager.drainLRU()
-      zap(part)
+      zapKeepingProtection(vma, part)
       invalidateEnd(event)
     case .free:
       guard vma.isAnonymous, !isLocked else { throw .EINVAL }
@@ -79,13 +80,16 @@ extension AddressSpace {
     }
   }
 
-  /// The anonymous page that this place alone maps for the CPU; nil for any other, and for parts of
-  /// huge pages: advice is a hint, and they are left as they are.
-  private func soleFrame(_ slot: Int) -> Int? {
+  /// The page, anonymous or with `sharedToo` of shared memory, that this place alone maps for the
+  /// CPU; nil for any other, and for parts of huge pages: advice is a hint, and they are left as
+  /// they are.
+  private func soleFrame(_ slot: Int, sharedToo: Bool = false) -> Int? {
     let entry = manager.tables.entries[slot]
     guard entry.isPresent, !entry.has(PageTableEntry.Bit.special) else { return nil }
     let record = manager.pages[entry.frame.index]
-    guard record.mappings == 1, record.anonymous.isAnonymous,
+    let isWanted =
+      record.anonymous.isAnonymous || (sharedToo && record.flags.contains(.sharedMemory))
+    guard record.mappings == 1, isWanted,
       record.flags.isDisjoint(with: [.device, .head, .tail])
     else { return nil }
     return entry.frame.index
@@ -130,12 +134,25 @@ extension AddressSpace {
 
   private func pageOut(_ part: VirtualRange) async {
     manager.lru.drainAll()
+    await splitForPageOut(part)
     for page in 0..<part.pages {
       // The table may go while a page is written.
-      guard let slot = leafSlot(part.start + UInt64(page) << 12), let pfn = soleFrame(slot) else {
-        continue
-      }
+      guard let slot = leafSlot(part.start + UInt64(page) << 12),
+        let pfn = soleFrame(slot, sharedToo: true)
+      else { continue }
       _ = await manager.reclaimPage(pfn, ignoresUse: true)
+    }
+  }
+
+  /// Splits the huge pages of a range that nobody else maps (`madvise_cold_or_pageout_pte_range`).
+  private func splitForPageOut(_ part: VirtualRange) async {
+    for page in 0..<part.pages {
+      let entry = entry(at: part.start + UInt64(page) << 12)
+      if entry.isPresent, !entry.has(PageTableEntry.Bit.special), manager.isHuge(entry.frame),
+        manager.isMappedByOne(entry.frame)
+      {
+        _ = await manager.splitForReclaim(manager.folio(entry.frame.index), ignoresUse: true)
+      }
     }
   }
 

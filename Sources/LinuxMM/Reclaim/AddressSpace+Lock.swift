@@ -20,7 +20,7 @@ extension AddressSpace {
   ///
   /// - `EPERM`: the limit is zero
   /// - `ENOMEM`: beyond ``lockLimit``; or part of the range isn't mapped or can't be faulted in,
-  ///   and the rest stays locked
+  ///   and what lies before the first hole stays locked
   /// - `EAGAIN`: no memory for a page; the range stays locked
   public func lockMemory(
     _ range: VirtualRange, onFault: Bool = false
@@ -43,7 +43,7 @@ extension AddressSpace {
   }
 
   /// Ends what ``lockMemory(_:onFault:)`` began (`munlock`); `ENOMEM` when part of the range isn't
-  /// mapped, and the rest is unlocked.
+  /// mapped, and what lies before the first hole is unlocked.
   public func unlockMemory(_ range: VirtualRange) async throws(KernelError) {
     guard let range = range.roundedToPages else { throw .EINVAL }
     if range.isEmpty { return }
@@ -103,11 +103,14 @@ extension AddressSpace {
     try? await populate(range)
   }
 
-  /// Gives the mappings of a range these lock flags; false when part of it isn't mapped.
+  /// Gives the mappings of a range up to its first hole these lock flags; false when there is one
+  /// (`apply_vma_lock_flags`).
   ///
   /// LOCKING: `mmapLock` held for writing.
   private func setLocked(_ range: VirtualRange, _ flags: VMA.Flags) async -> Bool {
-    let isWhole = covers(range)
+    let whole = range
+    let range = VirtualRange(whole.start, firstHole(in: whole))
+    if range.isEmpty { return false }
     await splitHugeEnds(range)
     for vma in mappings[isolate(range)] where !vma.isSpecial {
       vma.flags = vma.flags.subtracting([.locked, .lockedOnFault]).union(flags)
@@ -130,7 +133,17 @@ extension AddressSpace {
       }
     }
     merge(around: range)
-    return isWhole
+    return range.end == whole.end
+  }
+
+  /// The first address of a range that isn't mapped; its end when all of it is.
+  private func firstHole(in range: VirtualRange) -> VirtualAddress {
+    var address = range.start
+    for vma in mappings[firstMapping(above: range.start)...] {
+      guard vma.start <= address, address < range.end else { break }
+      address = vma.end
+    }
+    return min(address, range.end)
   }
 
   /// Faults a locked range in (`mm_populate`), with the errors of `mlock`.

@@ -91,14 +91,18 @@ extension MemoryManager {
     pages[pfn].anonymous = swap.slots[slot].place
     enterSwapCache(pfn, slot: slot)
     lru.add(pfn, cpu: currentCPU)
+    if await copyFromSwap(pfn, slot) { return true }
+    leaveSwapCache(pfn)
+    unlockAndDrop(pfn)
+    return false
+  }
+
+  /// Reads a slot into a page; false when the device refuses.
+  func copyFromSwap(_ pfn: Int, _ slot: Int) async -> Bool {
     await kernel.sleep(configuration.swapLatency)
-    guard !failures.fires(.swapRead) else {
-      leaveSwapCache(pfn)
-      unlockAndDrop(pfn)
-      return false
-    }
+    guard !failures.fires(.swapRead) else { return false }
     ram.copy(
-      from: swap.memory, at: slot << PageSize.shift, to: pfn << PageSize.shift,
+      from: swapArea.memory, at: slot << PageSize.shift, to: pfn << PageSize.shift,
       length: PageSize.bytes)
     pages[pfn].flags.insert(.uptodate)
     tally.swapReads += 1

@@ -142,7 +142,7 @@ extension MemoryManager {
     return true
   }
 
-  private func releaseSlot(_ slot: Int) {
+  func releaseSlot(_ slot: Int) {
     groups?.unchargeSwap(Int(swapArea.slots[slot].link))
     swapArea.give(slot)
   }

@@ -12,6 +12,7 @@ extension MemoryManager {
     swap.isClosing = true
     do throws(KernelError) {
       for space in addressSpaces { try await space.bringBackSwapped() }
+      for case let file? in files { try await file.bringBackSwapped() }
     } catch {
       swap.isClosing = false
       throw error

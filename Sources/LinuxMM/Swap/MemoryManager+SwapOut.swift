@@ -12,8 +12,10 @@ extension MemoryManager {
   /// LOCKING: page locks are only tried, so any lock of a process may be held. Mirrors of the page
   /// are told and may sleep.
   func reclaimPage(_ pfn: Int, ignoresUse: Bool = false) async -> Bool {
+    if pages[pfn].flags.contains(.head), !(await splitForReclaim(pfn, ignoresUse: ignoresUse)) {
+      return false
+    }
     let flags = pages[pfn].flags
-    // Huge pages aren't split for reclaim.
     guard flags.contains(.lru), flags.isDisjoint(with: [.locked, .large]),
       pages[pfn].anonymous != .none,
       tryLock(PFN(UInt64(pfn)))
@@ -56,12 +58,11 @@ extension MemoryManager {
     return true
   }
 
-  /// Frees a clean page of a file; the file keeps its bytes. Shared memory stays.
+  /// Frees a clean page of a file; the file keeps its bytes. Shared memory goes to swap space.
   private func evictFilePage(_ pfn: Int) async -> Bool {
     let place = pages[pfn].anonymous
-    guard !pages[pfn].flags.contains(.sharedMemory), let file = files[place.region] else {
-      return false
-    }
+    guard let file = files[place.region] else { return false }
+    if pages[pfn].flags.contains(.sharedMemory) { return await swapOutShared(pfn, file) }
     await forEachMapping(pfn) { space, slot, entry in
       if entry.isDirty { pages[pfn].flags.insert(.dirty) }
       tables.entries[slot] = .none
@@ -93,18 +94,24 @@ extension MemoryManager {
 
   /// Gives the page a slot of swap space (`add_to_swap`); it is dirty until it has been written.
   private func addToSwap(_ pfn: Int) -> Bool {
-    guard let swap, let slot = swap.take() else { return false }
+    guard let slot = takeSlot(for: pfn) else { return false }
+    enterSwapCache(pfn, slot: slot)
+    pages[pfn].flags.insert(.dirty)
+    return true
+  }
+
+  /// A slot for a page, charged to the page's group (`folio_alloc_swap`); nil when there is none.
+  func takeSlot(for pfn: Int) -> Int? {
+    guard let swap, let slot = swap.take() else { return nil }
     if let groups {
       guard groups.chargeSwap(pfn) else {
         swap.give(slot)
-        return false
+        return nil
       }
       swap.slots[slot].link = UInt32(groups.number(of: pfn))
     }
     swap.slots[slot].place = pages[pfn].anonymous
-    enterSwapCache(pfn, slot: slot)
-    pages[pfn].flags.insert(.dirty)
-    return true
+    return slot
   }
 
   /// Replaces every entry that maps the page by a swap entry (`try_to_unmap`).
@@ -166,12 +173,15 @@ extension MemoryManager {
   /// stays dirty.
   private func writeToSwap(_ pfn: Int) async -> Bool {
     pages[pfn].flags.remove(.dirty)
+    if await copyToSwap(pfn, Int(swapArea.ofPage[pfn])) { return true }
+    pages[pfn].flags.insert(.dirty)
+    return false
+  }
+
+  /// Writes a page to a slot; false when the device refuses.
+  func copyToSwap(_ pfn: Int, _ slot: Int) async -> Bool {
     await kernel.sleep(configuration.swapLatency)
-    guard !failures.fires(.swapWrite) else {
-      pages[pfn].flags.insert(.dirty)
-      return false
-    }
-    let slot = Int(swapArea.ofPage[pfn])
+    guard !failures.fires(.swapWrite) else { return false }
     swapArea.memory.copy(
       from: ram, at: pfn << PageSize.shift, to: slot << PageSize.shift, length: PageSize.bytes)
     tally.swapWrites += 1

@@ -37,6 +37,9 @@ extension AddressSpace {
       return .done
     }
     if isUnstable { return .failed(.sigbus(address, .EFAULT)) }
+    if !vma.isAnonymous {
+      return await faultFile(vma, address, slot, expected: entry, write: write)
+    }
     if vma.flags.contains(.userfaultMissing) {
       return stopAtUserfault(vma, address, .missing, write: write)
     }

@@ -26,7 +26,7 @@ extension Userfault {
       if vma.isAnonymous {
         try await space.insertAnonymous(vma, address, page, isProtected: isProtected)
       } else {
-        try await space.insertShared(vma, address, page)
+        try await space.insertShared(vma, address, page, isProtected: isProtected)
       }
     }
   }
@@ -43,7 +43,7 @@ extension Userfault {
         try space.installEntry(.zeroPage, at: address)
       } else {
         try await space.insertShared(
-          vma, address, [UInt8](repeating: 0, count: PageSize.bytes))
+          vma, address, [UInt8](repeating: 0, count: PageSize.bytes), isProtected: false)
       }
     }
   }
@@ -68,18 +68,19 @@ extension Userfault {
   /// ``copy(_:_:isProtected:wakes:)``.
   @discardableResult
   public func resume(
-    _ range: VirtualRange, wakes: Bool = true
+    _ range: VirtualRange, isProtected: Bool = false, wakes: Bool = true
   ) async throws(KernelError) -> Int {
     let space = space
     return try await fill(range, wakes: wakes) { vma, address throws(KernelError) in
+      guard !isProtected || vma.flags.contains(.userfaultWriteProtect) else { throw .EINVAL }
       guard let file = vma.file, !vma.isAnonymous else { throw .EINVAL }
-      guard file.cache[vma.index(of: address)] != nil else { throw .EFAULT }
+      guard file.hasPage(vma.index(of: address)) else { throw .EFAULT }
       let page = try await file.fetch(vma.index(of: address), for: space)
       defer {
         space.manager.unlock(page)
         space.manager.put(page)
       }
-      try space.mapFilled(vma, file, page, at: address)
+      try space.mapFilled(vma, file, page, at: address, isProtected: isProtected)
     }
   }
 
@@ -160,11 +161,11 @@ extension AddressSpace {
 
   /// Puts a new page with these bytes into shared memory and maps it (`shmem_mfill_atomic_pte`).
   func insertShared(
-    _ vma: VMA, _ address: VirtualAddress, _ bytes: [UInt8]
+    _ vma: VMA, _ address: VirtualAddress, _ bytes: [UInt8], isProtected: Bool
   ) async throws(KernelError) {
     guard let file = vma.file else { throw .EINVAL }
     let index = vma.index(of: address)
-    guard file.cache[index] == nil else { throw .EEXIST }
+    guard !file.hasPage(index) else { throw .EEXIST }
     let page = try await file.fetch(index, for: self)
     defer {
       manager.unlock(page)
@@ -172,15 +173,15 @@ extension AddressSpace {
     }
     manager.ram.store(bytes: bytes, at: page.index << PageSize.shift)
     file.markDirty(page)
-    try mapFilled(vma, file, page, at: address)
+    try mapFilled(vma, file, page, at: address, isProtected: isProtected)
   }
 
   /// Maps a page of shared memory, locked by the caller, into an empty place.
   func mapFilled(
-    _ vma: VMA, _ file: MappedFile, _ page: PFN, at address: VirtualAddress
+    _ vma: VMA, _ file: MappedFile, _ page: PFN, at address: VirtualAddress, isProtected: Bool
   ) throws(KernelError) {
     let slot = try emptySlot(address)
-    manager.tables.entries[slot] = .none
+    manager.tables.entries[slot] = isProtected ? .protectMarker : .none
     mapCachedPage(vma, file, page, slot, write: vma.mayMapWritable)
   }
 }

@@ -5,8 +5,9 @@ extension Userfault {
   /// Protects the pages of a range against writing, or ends that and wakes who sleeps there
   /// (`UFFDIO_WRITEPROTECT`).
   ///
-  /// Empty places are protected only with ``Features/writeProtectUnpopulated``. The protection goes
-  /// with the page to a device, to swap space and back.
+  /// Empty places of anonymous memory are protected only with
+  /// ``Features/writeProtectUnpopulated``, those of shared memory always: another process may fill
+  /// them. The protection goes with the page to a device, to swap space and back.
   ///
   /// `EINVAL` for an empty range or ends that aren't page aligned, `ENOENT` where nothing is
   /// registered for it, `EAGAIN` while an event waits to be read.
@@ -21,10 +22,13 @@ extension Userfault {
     guard !met.isEmpty,
       met.allSatisfy({ $0.userfault === self && $0.flags.contains(.userfaultWriteProtect) })
     else { throw .ENOENT }
-    let marksEmpty = isProtected && features.contains(.writeProtectUnpopulated)
     for vma in met {
       guard let part = vma.range.intersection(range) else { continue }
+      let marksEmpty =
+        isProtected && (features.contains(.writeProtectUnpopulated) || !vma.isAnonymous)
       if marksEmpty {
+        // Where a huge page is mapped there is no table yet.
+        await space.splitHugeEntries(in: part)
         for page in stride(from: 0, to: part.pages, by: 1) {
           _ = try space.makeLeafTable(part.start + UInt64(page) << 12)
         }
@@ -61,6 +65,22 @@ extension AddressSpace {
       if flushed > 0 { flushTranslations(pages: flushed) }
     }
     invalidateEnd(event)
+  }
+}
+
+extension AddressSpace {
+  /// As ``zap(_:)``, for pages that can come back from a file: their places stay protected.
+  func zapKeepingProtection(_ vma: VMA, _ range: VirtualRange) {
+    guard !vma.isAnonymous, vma.flags.contains(.userfaultWriteProtect) else { return zap(range) }
+    var kept: [Int] = []
+    forEachLeafTable(in: range) { table, part in
+      let first = table << PageTablePool.tableShift | PageTableLevel.leafIndex(part.start)
+      kept += (first..<first + part.pages).filter {
+        manager.tables.entries[$0].isUserfaultWriteProtected
+      }
+    }
+    zap(range)
+    for slot in kept { manager.tables.entries[slot] = .protectMarker }
   }
 }
 

@@ -18,7 +18,7 @@ extension Userfault {
   ///
   /// - `EINVAL`: no mode, an empty range, ends that aren't page aligned; nothing mapped there; or a
   ///   mapping that can't be watched so: only anonymous and shared memory can, `minor` only the
-  ///   latter, `writeProtect` only the former
+  ///   latter
   /// - `EPERM`: memory that may not be written
   /// - `EBUSY`: watched by another descriptor
   @discardableResult
@@ -92,7 +92,6 @@ extension VMA {
   func canBeWatched(_ mode: Userfault.Mode) -> Bool {
     let isSharedMemory = file?.kind == .sharedMemory
     if mode.contains(.minor) && !isSharedMemory { return false }
-    if mode.contains(.writeProtect) && !isAnonymous { return false }
     guard flags.isDisjoint(with: [.special, .hugetlb]) else { return false }
     return isAnonymous || isSharedMemory
   }

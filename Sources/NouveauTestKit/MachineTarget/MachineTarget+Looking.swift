@@ -27,7 +27,7 @@ extension MachineTarget {
     switch place.space.entry(at: place.address(page: page)).location {
     case .ram(let frame), .device(let frame), .migration(let frame), .exclusive(let frame):
       return bytes(of: frame)
-    case .none: return fileBytes(place, page)
+    case .none, .marker: return fileBytes(place, page)
     case .swap(let slot): return machine.mm.swappedBytes(slot: slot)
     default: return nil
     }
@@ -37,6 +37,7 @@ extension MachineTarget {
   private func fileBytes(_ place: MappingPlace, _ page: Int) -> [UInt8]? {
     guard let file = place.space.find(place.address(page: page))?.file else { return nil }
     if let frame = file.cachedPage(UInt64(page)) { return bytes(of: frame) }
+    if let slot = file.swappedSlot(UInt64(page)) { return machine.mm.swappedBytes(slot: slot) }
     return file.stored(UInt64(page * PageSize.bytes), count: PageSize.bytes)
   }
 

@@ -11,6 +11,9 @@ struct ProcessStep: CustomStringConvertible {
     case migrate, evict, pin, unpin
     case writeFile, truncate, punch, writeBack
     case swapOut, failingSwapOut, reclaim, swapOff, failingMigrate, lock, unlock, offline
+    case limit, freeLazily, loseMemory
+    case exclusive, deviceStore
+    case watch, unwatch, guardWrites, letWrite, fill
   }
 
   let kind: Kind
@@ -22,7 +25,8 @@ struct ProcessStep: CustomStringConvertible {
   private static let kinds: [Kind] =
     Kind.allCases + [
       .store, .store, .store, .store, .store, .load, .load, .load, .load, .mapPrivate, .mapPrivate,
-      .swapOut, .migrate, .migrate, .migrate, .fork, .fork,
+      .swapOut, .migrate, .migrate, .migrate, .fork, .fork, .store, .store, .load, .load,
+      .exclusive, .deviceStore, .deviceStore, .freeLazily, .guardWrites, .watch, .mapPrivate,
     ]
 
   init(_ generator: inout SplitMix64) {
@@ -44,6 +48,19 @@ struct ProcessStep: CustomStringConvertible {
   var range: Range<Int> { first..<min(first + count, ProcessOracle.window) }
 
   var description: String { "\(kind)(process \(process) pages \(range) value \(value))" }
+
+  /// The step as one word, so that a sequence fits one line; ``init(token:)`` reads it.
+  var token: String { "\(kind).\(process).\(first).\(count).\(value)" }
+
+  init?(token: some StringProtocol) {
+    let parts = token.split(separator: ".")
+    guard parts.count == 5, let kind = Kind.allCases.first(where: { "\($0)" == parts[0] }),
+      let process = Int(parts[1]), let first = Int(parts[2]), let count = Int(parts[3]),
+      let value = UInt64(parts[4]), process >= 0, count > 0, count <= ProcessOracle.window,
+      (0..<ProcessOracle.window).contains(first)
+    else { return nil }
+    self.init(kind, process: process, first: first, count: count, value: value)
+  }
 
   static func random(seed: UInt64, count: Int) -> [ProcessStep] {
     var generator = SplitMix64(seed: seed)

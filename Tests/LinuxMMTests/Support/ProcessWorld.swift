@@ -12,9 +12,15 @@ struct Mismatch: Error, CustomStringConvertible {
 final class ProcessWorld {
   let machine: TestMachine
   let second: TestDevice
-  /// All processes, without a limit: what they have must be what they are charged for.
+  /// Memory of the second driver that the CPU reaches.
+  let coherent: TestDevice
+  /// All processes: what they have must be what they are charged for.
   let group: MemoryGroup
   var spaces: [AddressSpace]
+  /// The descriptors that watch the processes, one each.
+  var watches: [Userfault?] = [nil]
+  /// Pages of RAM that had an error and are still held.
+  var broken: [PFN] = []
   var files: [MappedFile] = []
   var pins: [PinnedPages] = []
   var oracle = ProcessOracle()
@@ -27,6 +33,8 @@ final class ProcessWorld {
   init() throws {
     machine = try TestMachine(ramPages: 640, devicePages: 20, swapPages: Self.swapPages)
     second = try TestDevice(machine.mm, "second", pages: 12)
+    coherent = try TestDevice(
+      machine.mm, "coherent", pages: 10, kind: .deviceCoherent, owner: second.owner)
     spaces = [machine.space]
     group = try machine.mm.createGroup("all")
     machine.space.join(group)
@@ -55,11 +63,8 @@ final class ProcessWorld {
       }
       guard oracle.isMapped(process, step.range) else { return }
       for place in step.range { oracle.processes[process][place]?.protection = protection }
-    case .discard:
-      try await expect(oracle.isMapped(process, step.range) ? nil : .ENOMEM) {
-        () async throws(KernelError) in try await space.discard(range)
-      }
-      if oracle.isMapped(process, step.range) { oracle.discard(process, step.range) }
+    case .discard, .freeLazily:
+      try await playAdvice(step, process)
     case .move:
       try await move(step, process)
     case .store:
@@ -68,34 +73,36 @@ final class ProcessWorld {
       try await access(step, process, write: false)
     case .fork:
       guard spaces.count < 5 else { return }
-      spaces.append(try await space.fork("child"))
-      oracle.processes.append(oracle.processes[process])
+      do throws(KernelError) {
+        spaces.append(try await space.fork("child"))
+      } catch {
+        guard error == .ENOMEM, oracle.isTight else { throw Mismatch("fork gave \(error)") }
+        return
+      }
+      watches.append(nil)
+      oracle.fork(process)
     case .exit:
       guard spaces.count > 1 else { return }
       await space.exit()
       spaces.remove(at: process)
+      watches.remove(at: process)
       oracle.processes.remove(at: process)
-    case .migrate:
-      let device = step.value % 2 == 0 ? machine.device : second
-      do throws(KernelError) {
-        try await device.take(space, range)
-      } catch {
-        if error != .EINVAL { throw Mismatch("a migration failed: \(error)") }
-      }
-    case .evict:
-      let left = try await (step.value % 2 == 0 ? machine.device : second).evict()
-      if left != 0 { throw Mismatch("\(left) pages stay on a device") }
+    case .migrate, .evict, .exclusive, .deviceStore, .loseMemory:
+      try await playDevice(step, process)
     case .pin, .unpin:
       try await pin(step, process)
     case .writeFile, .truncate, .punch, .writeBack:
       try await change(step)
-    case .swapOut, .failingSwapOut, .reclaim, .swapOff, .failingMigrate, .lock, .unlock, .offline:
-      try await playReclaim(step, space, range)
+    case .swapOut, .failingSwapOut, .reclaim, .swapOff, .failingMigrate, .lock, .unlock, .offline,
+      .limit:
+      try await playReclaim(step, process)
+    case .watch, .unwatch, .guardWrites, .letWrite, .fill:
+      try await playWatch(step, process)
     }
   }
 
   /// Whether an operation gives the error that the oracle says.
-  private func expect(
+  func expect(
     _ expected: KernelError?, _ body: () async throws(KernelError) -> Void
   ) async throws {
     var met: KernelError?
@@ -165,12 +172,12 @@ final class ProcessWorld {
 
   private func access(_ step: ProcessStep, _ process: Int, write: Bool) async throws {
     let address = Self.window.page(step.first)
-    let expected = oracle.access(process, step.first, write: write)
-    let met: ProcessOracle.Outcome
+    let expected = oracle.outcomes(process, step.first, write: write)
+    var met: ProcessOracle.Outcome?
     do throws(AccessError) {
       if write {
         try await spaces[process].store(address, step.value.bytes)
-        if case .word = expected { met = expected } else { met = .word(step.value) }
+        met = expected.first { if case .word = $0 { true } else { false } }
       } else {
         let bytes = try await spaces[process].load(address, count: 8)
         met = .word(UInt64(littleEndianBytes: bytes))
@@ -179,11 +186,18 @@ final class ProcessWorld {
       switch error {
       case .segv(_, let code): met = .segv(code)
       case .sigbus(_, .EINVAL): met = .sigbus
+      case .sigbus(_, .EHWPOISON): met = .poisoned
+      case .sigbus(_, .EFAULT): met = .watched
+      case .outOfMemory: met = .outOfMemory
       default: throw Mismatch("\(error)")
       }
     }
-    if met != expected { throw Mismatch("page \(step.first): \(met), not \(expected)") }
-    guard write, case .word = expected else { return }
+    guard let met, expected.contains(met) else {
+      let shown = met.map { "\($0)" } ?? "written"
+      throw Mismatch("page \(step.first): \(shown), not \(expected)")
+    }
+    guard case .word(let word) = met else { return }
+    guard write else { return oracle.saw(process, step.first, word) }
     for other in forkSharesMemory ? Array(spaces.indices) : [process] {
       oracle.store(other, step.first, step.value)
     }
@@ -194,9 +208,14 @@ final class ProcessWorld {
       if let pin = pins.popLast() { machine.mm.unpin(pin) }
       return
     }
-    guard case .word = oracle.access(process, step.first, write: true) else { return }
-    pins.append(
-      try await spaces[process].pin(Self.window.page(step.first), pages: 1, write: true))
+    let isSure = oracle.isSure(process, step.first, write: true)
+    do throws(AccessError) {
+      pins.append(
+        try await spaces[process].pin(Self.window.page(step.first), pages: 1, write: true))
+    } catch {
+      if isSure { throw Mismatch("a pin gave \(error)") }
+      return
+    }
     oracle.touch(process, step.first)
   }
 
@@ -236,6 +255,7 @@ final class ProcessWorld {
     for space in spaces { await space.exit() }
     for file in files { try await file.evict() }
     await machine.mm.drainLRUOfAllCPUs()
+    for page in broken { try machine.mm.unpoison(page) }
     try audit()
     let mm = machine.mm
     if mm.freeSystemPages != mm.systemPages - 1 { throw Mismatch("system pages leaked") }

@@ -124,10 +124,10 @@ extension TestMachine {
   /// A machine with room for huge pages, used wherever a mapping can hold them.
   static func huge(
     ramPages: Int = 4096, devicePages: Int = 2048, policy: HugePagePolicy = .always,
-    choices: any Choices = FIFOChoices()
+    choices: any Choices = FIFOChoices(), swapPages: Int = 0
   ) throws -> TestMachine {
     let machine = try TestMachine(
-      ramPages: ramPages, devicePages: devicePages, choices: choices)
+      ramPages: ramPages, devicePages: devicePages, choices: choices, swapPages: swapPages)
     machine.mm.hugePages = policy
     return machine
   }

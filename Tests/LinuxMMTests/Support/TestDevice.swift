@@ -3,7 +3,7 @@ import KernelRuntime
 import LinuxMM
 import Testing
 
-/// A device that is nothing but private memory and a driver that copies by hand.
+/// A device that is nothing but memory, private or coherent, and a driver that copies by hand.
 final class TestDevice: DevicePagemapOperations {
   let mm: MemoryManager
   let owner: PagemapOwner
@@ -26,16 +26,20 @@ final class TestDevice: DevicePagemapOperations {
   /// Runs inside `pageFree`.
   var onFree: ((PFN) -> Void)?
 
-  init(_ mm: MemoryManager, _ name: String, pages: Int) throws {
+  init(
+    _ mm: MemoryManager, _ name: String, pages: Int, kind: DevicePagemap.Kind = .devicePrivate,
+    owner: PagemapOwner? = nil
+  ) throws {
     self.mm = mm
-    owner = PagemapOwner(name)
+    self.owner = owner ?? PagemapOwner(name)
     range = try mm.requestFreeMemRegion(bytes: UInt64(pages) << 12, name: name)
     memory = try MappedMemory(count: pages << 12)
     free = []
     // The object must exist before it can be the pagemap's operations.
     let operations = Operations()
     pagemap = DevicePagemap(
-      kind: .devicePrivate, range: range, owner: owner, operations: operations)
+      kind: kind, range: range, owner: self.owner, operations: operations,
+      memory: kind == .deviceCoherent ? memory : nil)
     try mm.memremap(pagemap)
     operations.device = self
     free = (0..<pages).reversed().map { range.start + UInt64($0) }
@@ -85,6 +89,14 @@ final class TestDevice: DevicePagemapOperations {
     }
   }
 
+  /// Where a page's bytes are: in RAM, or in memory that the CPU reaches too.
+  func reachable(_ pfn: PFN) -> (memory: MappedMemory, place: Int) {
+    guard let map = mm.pagemap(of: pfn), let bytes = map.memory else {
+      return (mm.ram, pfn.index << 12)
+    }
+    return (bytes, (pfn.index - map.range.start.index) << 12)
+  }
+
   /// Gives each collected page a device page, and copies or clears.
   @discardableResult
   func copyToDevice(_ pages: borrowing CollectedPages) -> Int {
@@ -93,7 +105,8 @@ final class TestDevice: DevicePagemapOperations {
       guard let page = free.popLast() else { break }
       mm.initDevicePage(page)
       if let source = pages[source: index].pfn {
-        memory.copy(from: mm.ram, at: source.index << 12, to: offset(page), length: 4096)
+        let (bytes, place) = reachable(source)
+        memory.copy(from: bytes, at: place, to: offset(page), length: 4096)
       } else {
         memory.fill(0, at: offset(page), length: 4096)
       }
@@ -120,12 +133,14 @@ final class TestDevice: DevicePagemapOperations {
 
   /// Moves a range of a process to the device; how many places moved.
   @discardableResult
-  func take(_ space: AddressSpace, _ range: VirtualRange) async throws(KernelError) -> Int {
+  func take(
+    _ space: AddressSpace, _ range: VirtualRange, select: MigrateSelect = .system
+  ) async throws(KernelError) -> Int {
     await space.mmapLock.lockShared()
     defer { space.mmapLock.unlockShared() }
     let buffers = MigrationBuffers(pages: range.pages)
     let pages = try await space.migrateSetup(
-      MigrationRequest(range, owner: owner, select: .system), buffers)
+      MigrationRequest(range, owner: owner, select: select), buffers)
     copyToDevice(pages)
     let committed = await pages.commit()
     let moved = (0..<committed.count).count { committed[source: $0].migrates }
