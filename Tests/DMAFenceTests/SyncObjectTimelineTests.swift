@@ -201,12 +201,65 @@ import Testing
     }
   }
 
-  @Test("syncobj_timeline: wait-any-complex", arguments: [1, 2]) func anyComplex(
-    rounds: Int
-  ) throws { try complex(isAll: false, rounds: rounds) }
-  @Test("syncobj_timeline: wait-all-complex", arguments: [1, 2]) func allComplex(
-    rounds: Int
-  ) throws { try complex(isAll: true, rounds: rounds) }
+  @Test("syncobj_timeline: wait-any-complex") func anyComplex() throws { try shuffled([]) }
+  @Test("syncobj_timeline: wait-all-complex") func allComplex() throws { try shuffled(.all) }
+  @Test("syncobj_timeline: wait-for-submit-complex") func submitComplex() throws {
+    try shuffled(.forSubmit)
+  }
+  @Test("syncobj_timeline: wait-all-for-submit-complex") func allSubmitComplex() throws {
+    try shuffled([.all, .forSubmit])
+  }
+
+  /// Objects are submitted, signalled, reset and submitted again, each at its own pace, while one
+  /// waits: what was signalled once counts, whatever becomes of the object.
+  private func shuffled(_ flags: SyncWaitFlags) throws {
+    try explore(seeds: 0..<60) { bench in
+      let c = Client(bench)
+      let kernel = bench.kernel
+      let count = 4
+      var fences = bench.fences(count)
+      let isEarly = !flags.contains(.forSubmit)
+      let handles = try (0..<count).map { try c.handle(isEarly ? fences[$0] : nil, at: 1) }
+      var first: Int?
+      let waiter = kernel.spawn("waiter") {
+        first = try? await c.table.wait(
+          handles, points: Array(repeating: 1, count: count), flags: flags.rawValue,
+          timeout: second)
+      }
+      // An object that was reset before the wait has begun would never be waited out.
+      while waiter.waitingFor == nil && !waiter.isFinished { await kernel.sleep(1_000) }
+      var stages = Array(repeating: 0, count: count)
+      var signaled: [Int] = []
+      let wanted = flags.contains(.all) ? count : 1
+      while signaled.count < wanted {
+        let index = kernel.draw(below: count, "object")
+        // Nobody signals what was submitted anew.
+        guard stages[index] < 4 else { continue }
+        switch stages[index] {
+        case 0: if !isEarly { try c.attach(fences[index], to: handles[index], at: 1) }
+        case 1:
+          fences[index].signal()
+          signaled.append(index)
+        case 2: try c.table.reset([handles[index]])
+        default:
+          fences[index] = bench.fence()
+          try c.attach(fences[index], to: handles[index], at: 1)
+        }
+        stages[index] += 1
+        try require(first == nil || signaled.count == wanted, "went on after \(signaled)")
+        await kernel.sleep(1_000)
+      }
+      await waiter.join()
+      try require(kernel.now < second, "waited for the time-out")
+      try require(
+        first == (flags.contains(.all) ? 0 : signaled[0]), "\(String(describing: first)) was first")
+    }
+  }
+
+  @Test(arguments: [1, 2], [false, true])
+  func waitsOneAfterTheOther_eachEndInTime(rounds: Int, isAll: Bool) throws {
+    try complex(isAll: isAll, rounds: rounds)
+  }
 
   /// Devices submit and signal step by step while one waits, once or again and again.
   private func complex(isAll: Bool, rounds: Int) throws {
@@ -277,14 +330,28 @@ import Testing
     }
   }
 
-  enum Order: String, CaseIterable {
+  private enum Order {
     case wait
-    case waitBeforeSignal = "wait-before-signal"
-    case waitSignaled = "wait-signaled"
+    case waitBeforeSignal
+    case waitSignaled
   }
 
-  @Test("syncobj_eventfd: waits", arguments: Order.allCases, [false, true])
-  func waits(order: Order, isTimeline: Bool) throws {
+  @Test("syncobj_eventfd: binary-wait") func binary() throws { try waits(.wait, false) }
+  @Test("syncobj_eventfd: timeline-wait") func timeline() throws { try waits(.wait, true) }
+  @Test("syncobj_eventfd: binary-wait-before-signal") func binaryBefore() throws {
+    try waits(.waitBeforeSignal, false)
+  }
+  @Test("syncobj_eventfd: timeline-wait-before-signal") func timelineBefore() throws {
+    try waits(.waitBeforeSignal, true)
+  }
+  @Test("syncobj_eventfd: binary-wait-signaled") func binarySignaled() throws {
+    try waits(.waitSignaled, false)
+  }
+  @Test("syncobj_eventfd: timeline-wait-signaled") func timelineSignaled() throws {
+    try waits(.waitSignaled, true)
+  }
+
+  private func waits(_ order: Order, _ isTimeline: Bool) throws {
     try client { c in
       let point: UInt64 = isTimeline ? 1 : 0
       let fence = c.bench.fence()

@@ -13,13 +13,20 @@ struct WaitCase: CustomTestStringConvertible, Sendable {
   let states: [State]
   let flags: SyncWaitFlags
 
+  /// IGT's name of the case.
   var testDescription: String {
+    let outcome: String
+    switch expected {
+    case .EINVAL: outcome = "invalid-"
+    case .ETIME: outcome = "etime-"
+    default: outcome = ""
+    }
     let scope = states.count == 1 ? "single" : "multi"
     let which = flags.contains(.all) ? "wait-all" : "wait"
     let submit = flags.contains(.forSubmit) ? "-for-submit" : ""
     let available = flags.contains(.available) ? "-available" : ""
     let names = State.allCases.filter { states.contains($0) }.map(\.rawValue)
-    return "\(scope)-\(which)\(submit)\(available)-\(names.joined(separator: "-"))"
+    return "\(outcome)\(scope)-\(which)\(submit)\(available)-\(names.joined(separator: "-"))"
   }
 
   /// The rule: a missing fence is an error unless it is waited for; otherwise each object is ready

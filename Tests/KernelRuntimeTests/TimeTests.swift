@@ -59,6 +59,52 @@ import Testing
     #expect(early > 20)
   }
 
+  /// When a device that is ready has its turn, while a task polls for it with growing pauses; nil
+  /// when the task gave up first.
+  private func turn(
+    _ choices: any Choices, limit: UInt64, horizon: UInt64? = nil
+  ) throws -> UInt64? {
+    let kernel = Kernel(choices: choices)
+    if let horizon { kernel.raceHorizon = horizon }
+    var doneAt: UInt64?
+    let device = kernel.agent("device") { doneAt = kernel.now }
+    return try kernel.run {
+      device.kick()
+      var pause: UInt64 = 1_000
+      while doneAt == nil && kernel.now < limit {
+        await kernel.sleep(pause)
+        pause = min(2 * pause, 1_000_000)
+      }
+      return doneAt
+    }
+  }
+
+  /// A task that polls with a pause doesn't carry the clock past its limit while a device that is
+  /// ready waits for its turn, whatever the strategy likes.
+  @Test(arguments: [true, false])
+  func pollingTask_leavesNobodyStandingBeyondTheHorizon(isPCT: Bool) throws {
+    var longest: UInt64 = 0
+    for seed in UInt64(0)..<300 {
+      let choices: any Choices =
+        isPCT
+        ? PCTChoices(seed: seed, depth: 3, steps: 4) : RandomWalkChoices(seed: seed)
+      let done = try #require(
+        try turn(choices, limit: 15_000_000_000), "seed \(seed): the device never had its turn")
+      longest = max(longest, done)
+      #expect(done <= 1_000_000, "seed \(seed)")
+    }
+    #expect(longest > 0, "no order held the device back at all")
+  }
+
+  /// What the bound is for: without it changing priorities hold the device back until the limit.
+  @Test func horizonWithoutEnd_letsAnOrderStarveTheDevice() throws {
+    let starved = try (UInt64(0)..<300).count { seed in
+      let choices = PCTChoices(seed: seed, depth: 3, steps: 4)
+      return try turn(choices, limit: 100_000_000, horizon: .max) == nil
+    }
+    #expect(starved > 0)
+  }
+
   @Test func million_cancelledTimersLeaveNoHeap() throws {
     let kernel = Kernel()
     var live: WeakBox?

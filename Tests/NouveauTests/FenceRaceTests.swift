@@ -14,9 +14,7 @@ struct ChannelRace: Sendable, CustomTestStringConvertible {
   let name: String
   var wait = FenceWaitMode.interrupt
   var ringEntries = DriverOptions().ringEntries
-  /// Nil is success. ETIMEDOUT of the polling race and EBUSY of the full ring were met in orders of
-  /// changing priority. That the order kept the device from its turn until the limit is likely, but
-  /// was not shown: a fault of the driver or of the scripted GPU would look the same.
+  /// Nil is success.
   let ends: [KernelError?]
   let body: @Sendable (FlowRun, Bench, NouveauDevice) async throws(KernelError) -> [KernelError?]
 
@@ -122,10 +120,9 @@ extension ChannelRace {
   static let earlyAndLost = ChannelRace(
     name: "early and lost interrupts", ends: [nil]
   ) { _, bench, device in
-    // One at a time: the scripted GPU's delayed stores keep no order among themselves.
     bench.gpu.storeDelay = 3_000
     return await emitters(
-      1, on: device.copyChannel,
+      3, on: device.copyChannel,
       while: [
         (
           "breaker",
@@ -138,7 +135,7 @@ extension ChannelRace {
   }
 
   static let pollingAndKill = ChannelRace(
-    name: "polling and kill", wait: .polling, ends: [nil, .EIO, .ENODEV, .ETIMEDOUT]
+    name: "polling and kill", wait: .polling, ends: [nil, .EIO, .ENODEV]
   ) { _, _, device in
     let channel = device.copyChannel
     return await emitters(
@@ -166,7 +163,7 @@ extension ChannelRace {
   }
 
   static let fullRing = ChannelRace(
-    name: "full ring and kill", ringEntries: 2, ends: [nil, .EIO, .ENODEV, .EBUSY]
+    name: "full ring and kill", ringEntries: 2, ends: [nil, .EIO, .ENODEV]
   ) { _, bench, device in
     let channel = device.copyChannel
     bench.gpu.isHeld = true
@@ -208,9 +205,9 @@ extension ChannelRace {
   @Test(arguments: ChannelRace.all)
   func race_endsAsItMayInEveryOrder(_ race: ChannelRace) throws {
     let effort = Int(ProcessInfo.processInfo.environment["NOUVEAU_EFFORT"] ?? "") ?? 1
-    let orders = 30 * effort
+    let orders = 60 * effort
     let report = try race.flow.holdsInOrders(orders, .random)
-    try race.flow.holdsInOrders(8 * effort, .pct(depth: 3))
+    try race.flow.holdsInOrders(orders, .pct(depth: 3))
     // Each run came to its end.
     let ends = report?.reached.first { $0.name == "end" }?.count
     #expect(report == nil || ends == UInt64(orders))

@@ -16,13 +16,18 @@ extension Kernel {
     mayPreemptTasks && (!ready.isEmpty || timeMayPass)
   }
 
-  /// Whether a strategy may let time pass although something can run: only to events that are near,
-  /// so that a task is not taken to stand still for the 15 s of a fence's time-out.
+  /// Whether a strategy may let time pass although something can run: only to events within
+  /// ``raceHorizon`` of the moment at which the longest waiting runnable became ready.
+  ///
+  /// A processor or an engine that stands still for longer is no order of a real machine. Without
+  /// the bound, a task that polls with a pause could carry the clock past the 15 s of a fence's
+  /// time-out, pause by pause, while a device that is ready never gets its turn.
   var timeMayPass: Bool {
     guard mayAdvanceTime else { return false }
     dropCancelledTimers()
     guard let next = timers.min else { return false }
-    return next.deadline <= virtualNow &+ raceHorizon
+    // No pending deadline has passed, so this is no negative difference.
+    return next.deadline &- (ready.first?.readySince ?? virtualNow) <= raceHorizon
   }
 
   @usableFromInline

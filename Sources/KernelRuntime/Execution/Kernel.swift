@@ -35,6 +35,7 @@ public final class Kernel {
 
   let executor = KernelExecutor()
   let actor: KernelActor
+  /// INVARIANT: in the order in which they became ready, so the first has waited longest.
   var ready: Deque<Runnable> = []
   var timers: Heap<TimerEntry> = []
   var timerCount: UInt64 = 0
@@ -51,8 +52,8 @@ public final class Kernel {
   var chosenNext: Runnable?
   /// Bounds the steps of one run, so that a live-lock ends with a report.
   public var stepLimit: UInt64 = 50_000_000
-  /// How far ahead, in nanoseconds, an event may lie that a strategy lets happen before ready
-  /// tasks.
+  /// For how long, in nanoseconds of virtual time, a strategy may leave a ready runnable standing
+  /// while events happen.
   public var raceHorizon: UInt64 = 1_000_000
   /// Steps dispatched since the kernel was made.
   public var steps: UInt64 { stepCount }
@@ -169,6 +170,7 @@ public final class Kernel {
   func makeReady(_ runnable: Runnable) {
     guard !runnable.isReady else { return }
     runnable.isReady = true
+    runnable.readySince = virtualNow
     ready.append(runnable)
   }
 

@@ -14,6 +14,8 @@ public import DequeModule
 ///   that a timer that rearms itself doesn't keep everybody else out.
 /// - A task that polls (``Kernel/yield()``) falls below all others, and so does one that goes on
 ///   for ``patience`` decisions in a row while another could run; the paper assumes tasks that end.
+/// - Time doesn't pass a ready runnable by for long (``Kernel/raceHorizon``), so a runnable of low
+///   priority has its turn although tasks that sleep and wake in turn stand above it.
 public final class PCTChoices: Choices {
   /// Decisions in a row before a runnable that never gives way loses its priority.
   public static let patience = 1000

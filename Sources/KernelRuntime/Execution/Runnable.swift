@@ -13,6 +13,8 @@ public class Runnable {
   unowned let kernel: Kernel
   /// Whether it stands in the ready list.
   final var isReady = false
+  /// Since when, in nanoseconds of virtual time.
+  final var readySince: UInt64 = 0
 
   init(kernel: Kernel, id: Int, name: String, row: TraceRow) {
     self.kernel = kernel

@@ -27,7 +27,10 @@ final class ScriptedGPU: PCIDevice, RegisterWindow {
   /// Messages are lost.
   var losesInterrupts = false
   /// The message of NON_STALL_INTERRUPT overtakes semaphore stores by this many nanoseconds.
+  /// Stores keep their order.
   var storeDelay: UInt64 = 0
+  private var lateStores: [(due: UInt64, place: Int, payload: UInt32)] = []
+  private var lateStore: Agent?
   /// Launches still to be refused.
   var launchesToRefuse = 0
   /// The host writes GP_GET back only when asked by ``writeBack()``.
@@ -73,6 +76,12 @@ final class ScriptedGPU: PCIDevice, RegisterWindow {
     ]
     powerOn(vramMiB)
     engine = kernel.agent("gpu", group: .engines) { [unowned self] in run() }
+    lateStore = kernel.agent("late store", group: .engines) { [unowned self] in
+      while let store = lateStores.first, store.due <= kernel.now {
+        lateStores.removeFirst()
+        vram.store(store.payload, at: store.place)
+      }
+    }
   }
 
   /// Registers as firmware leaves them.
@@ -362,12 +371,12 @@ final class ScriptedGPU: PCIDevice, RegisterWindow {
       faults += 1
       return
     }
-    if storeDelay == 0 {
+    // One that is still on its way isn't overtaken.
+    if storeDelay == 0 && lateStores.isEmpty {
       vram.store(payload, at: Int(place.address))
     } else {
-      kernel.after(storeDelay, "late store") { [self] in
-        vram.store(payload, at: Int(place.address))
-      }
+      lateStores.append((kernel.now + storeDelay, Int(place.address), payload))
+      lateStore?.kick(after: storeDelay)
     }
   }
 
