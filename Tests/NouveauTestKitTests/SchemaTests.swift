@@ -63,7 +63,7 @@ enum Repository {
 
   @Test func theExampleOfEachKeyOfAStep_parsesInItsPlace() {
     for key in Schema.objects.first(where: { $0.name == .step })?.keys ?? []
-    where key.name != "name" && key.name != "fails" {
+    where !["name", "fails", "gpu"].contains(key.name) {
       // Names that the example refers to are made by the steps before it.
       let text = SchemaDocument.completed(
         """

@@ -14,7 +14,8 @@ extension RunSession {
     checkLocations(expectation.locations, step)
     for (span, reason) in expectation.reasons { checkReasons(span, reason, step) }
     for (name, comparison) in expectation.counters {
-      guard let value = target.counter(name) else {
+      let found = step.gpu.map { target.counter(name, gpu: $0) } ?? target.counter(name)
+      guard let value = found else {
         fail(step, expected: "\(name) \(comparison)", got: "this target has no such counter")
         continue
       }

@@ -35,8 +35,8 @@ extension RunSession {
     switch step.action {
     case .fill(let pages, let source, let by):
       let span = ByteSpan(pages)
-      try await store(span, fillBytes(step, source, span), by)
-    case .write(let span, let bytes, let by): try await store(span, bytes, by)
+      try await store(span, fillBytes(step, source, span), by, step.gpu)
+    case .write(let span, let bytes, let by): try await store(span, bytes, by, step.gpu)
     case .read(let span, let check, let by): try await read(step, span, check, by)
     case .touch(let span, let write): try await target.touch(span, write: write)
     case .migrate(let span, let side, let moved):
@@ -49,10 +49,7 @@ extension RunSession {
     case .exit(let process): try await target.exit(process: process)
     case .fork, .move, .advise, .poison: try await processStep(step.action)
     case .delay(let nanoseconds): await target.kernel.sleep(nanoseconds)
-    case .suspend: try await target.suspend()
-    case .resume: try await target.resume()
-    case .trim: try await target.trim()
-    case .teardown: try await target.teardown()
+    case .suspend, .resume, .trim, .teardown: try await deviceStep(step.action, step.gpu)
     case .expect(let expectation): check(expectation, step)
     case .pin, .unpin, .hold, .release: try await reference(step.action)
     case .parallel, .repeated, .spawn, .join, .arm, .disarm: await control(step)
@@ -62,7 +59,11 @@ extension RunSession {
   private func migrate(_ step: Step, _ span: PageSpan, to side: MemorySide)
     async throws(OperationFailure) -> Int
   {
-    guard explains && side == .device else { return try await target.migrate(span, to: side) }
+    guard explains && side == .device else {
+      guard let gpu = step.gpu else { return try await target.migrate(span, to: side) }
+      var nothing: [StayedPages] = []
+      return try await target.migrate(span, to: side, gpu: gpu, explains: false, &nothing)
+    }
     var stayed: [StayedPages] = []
     var moved: Int?
     defer {
@@ -70,20 +71,44 @@ extension RunSession {
         MigrationNote(
           step: step.number, title: step.title, span: span, moved: moved, stayed: stayed))
     }
-    let count = try await target.migrate(span, to: side, stayed: &stayed)
+    let count =
+      if let gpu = step.gpu {
+        try await target.migrate(span, to: side, gpu: gpu, explains: true, &stayed)
+      } else {
+        try await target.migrate(span, to: side, stayed: &stayed)
+      }
     moved = count
     return count
   }
 
+  /// A step about one GPU, or about all.
+  private func deviceStep(_ action: Step.Action, _ gpu: Int?) async throws(OperationFailure) {
+    switch (action, gpu) {
+    case (.suspend, let gpu?): try await target.suspend(gpu: gpu)
+    case (.suspend, nil): try await target.suspend()
+    case (.resume, let gpu?): try await target.resume(gpu: gpu)
+    case (.resume, nil): try await target.resume()
+    case (.trim, let gpu?): try await target.trim(gpu: gpu)
+    case (.trim, nil): try await target.trim()
+    case (.teardown, let gpu?): try await target.teardown(gpu: gpu)
+    case (.teardown, nil): try await target.teardown()
+    default: invariantFailed("no step of a device")
+    }
+  }
+
   // MARK: bytes
 
-  private func store(_ span: ByteSpan, _ bytes: [UInt8], _ by: Accessor)
+  private func store(_ span: ByteSpan, _ bytes: [UInt8], _ by: Accessor, _ gpu: Int?)
     async throws(OperationFailure)
   {
     let shadow = shadow(span.mapping)
     let write = shadow.beginWrite(span.range, bytes)
     do throws(OperationFailure) {
-      try await target.store(span, bytes, by: by)
+      if let gpu {
+        try await target.store(span, bytes, byGPU: gpu)
+      } else {
+        try await target.store(span, bytes, by: by)
+      }
       shadow.end(write, succeeded: true)
     } catch {
       shadow.end(write, succeeded: false)
@@ -98,7 +123,12 @@ extension RunSession {
     let read = shadow.beginRead(span.range)
     let got: [UInt8]
     do throws(OperationFailure) {
-      got = try await target.load(span, by: by)
+      got =
+        if let gpu = step.gpu {
+          try await target.load(span, byGPU: gpu)
+        } else {
+          try await target.load(span, by: by)
+        }
     } catch {
       shadow.cancel(read)
       throw error

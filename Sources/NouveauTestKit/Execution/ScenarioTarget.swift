@@ -114,6 +114,19 @@ public protocol ScenarioTarget: AnyObject {
   func trim() async throws(OperationFailure)
   func teardown() async throws(OperationFailure)
 
+  // The same about one GPU by its number, where a machine has several.
+  func store(_ span: ByteSpan, _ bytes: [UInt8], byGPU gpu: Int) async throws(OperationFailure)
+  func load(_ span: ByteSpan, byGPU gpu: Int) async throws(OperationFailure) -> [UInt8]
+  /// Pages that moved to or from the GPU; with `explains` adds to `stayed`.
+  func migrate(
+    _ span: PageSpan, to side: MemorySide, gpu: Int, explains: Bool, _ stayed: inout [StayedPages]
+  ) async throws(OperationFailure) -> Int
+  func suspend(gpu: Int) async throws(OperationFailure)
+  func resume(gpu: Int) async throws(OperationFailure)
+  func trim(gpu: Int) async throws(OperationFailure)
+  func teardown(gpu: Int) async throws(OperationFailure)
+  func counter(_ name: String, gpu: Int) -> UInt64?
+
   // Looking; nothing of this changes anything.
   func location(mapping: String, page: Int) -> PageLocation
   /// The page's bytes where they lie; nil where nothing lies.

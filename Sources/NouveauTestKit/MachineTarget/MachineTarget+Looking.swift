@@ -14,12 +14,20 @@ extension MachineTarget {
     case .none: return .none
     case .zero: return .zero
     case .ram: return .ram
-    case .device, .exclusive: return .device
+    case .device(let frame): return location(ofDevicePage: frame)
+    case .exclusive: return .device
     case .migration: return .migrating
     case .poison: return .poison
     case .swap: return .swap
     case .marker: return .none
     }
+  }
+
+  /// By the GPU that has the page.
+  private func location(ofDevicePage frame: PFN) -> PageLocation {
+    let places: [PageLocation] = [.device, .gpu1, .gpu2, .gpu3]
+    let gpu = machine.gpus.firstIndex { $0.svm?.dmem.chunk(of: frame) != nil }
+    return places[gpu ?? 0]
   }
 
   public func peek(mapping: String, page: Int) -> [UInt8]? {
@@ -46,34 +54,26 @@ extension MachineTarget {
     guard machine.mm.isDevicePrivate(frame) else {
       return machine.mm.ram.bytes(at: frame.index * PageSize.bytes, count: PageSize.bytes)
     }
-    guard let chunk = machine.svm?.dmem.chunk(of: frame) else { return nil }
-    let at = Int(chunk.address(of: frame).rawValue)
-    return machine.gpu.vram.bytes(at: at, count: PageSize.bytes)
+    for slot in machine.gpus {
+      guard let chunk = slot.svm?.dmem.chunk(of: frame) else { continue }
+      let at = Int(chunk.address(of: frame).rawValue)
+      return slot.gpu.vram.bytes(at: at, count: PageSize.bytes)
+    }
+    return nil
   }
 
   public func counter(_ name: String) -> UInt64? {
-    let dmem = machine.svm?.dmemCounters ?? lastCounters
     switch name {
-    case "pages-to-device": return dmem.toDevice
-    case "pages-to-ram": return dmem.toRAM + dmem.evicted
-    case "device-faults": return dmem.faults
-    case "failed-faults": return dmem.faultErrors
     case "minor-faults":
       return machine.mm.addressSpaces.reduce(0) { $0 + $1.counters.minorFaults }
-    case "clears": return dmem.cleared
-    case "copy-failures": return dmem.copyFailures
-    case "lost": return dmem.lost
-    case "launches": return dmem.launches
-    case "chunks": return UInt64(machine.svm?.chunkCount ?? 0)
-    case "device-pages": return UInt64(machine.svm?.devicePagesInUse ?? 0)
-    case "free-device-pages":
-      return UInt64(machine.svm?.dmem.chunks.reduce(0) { $0 + $1.freePages } ?? 0)
     case "rss":
       return machine.mm.addressSpaces.reduce(0) { $0 + UInt64($1.counters.residentPages) }
     case "free-ram-pages": return UInt64(machine.mm.freeSystemPages)
-    case "dma-mappings": return machine.gpu.dma.mappedPages
-    case "bad-unmaps": return UInt64(machine.gpu.dma.badUnmaps.count)
-    default: return nil
+    default:
+      // A device's own; of all together.
+      return machine.gpus.indices.reduce(UInt64?(0)) { sum, gpu in
+        sum.flatMap { sum in counter(name, gpu: gpu).map { sum + $0 } }
+      }
     }
   }
 

@@ -42,34 +42,18 @@ extension MachineTarget: ScenarioTarget {
   {
     let place = try place(span.mapping)
     let address = place.range.start + span.offset
-    switch by {
-    case .cpu:
-      try await accessing { () throws(AccessError) in
-        try await place.process.space.store(address, bytes)
-      }
-    case .device:
-      do throws(DeviceAccessError) {
-        try await place.process.deviceStore(address, bytes)
-      } catch {
-        throw Self.failure(error)
-      }
+    guard by == .cpu else { return try await store(span, bytes, byGPU: 0) }
+    try await accessing { () throws(AccessError) in
+      try await place.process.space.store(address, bytes)
     }
   }
 
   public func load(_ span: ByteSpan, by: Accessor) async throws(OperationFailure) -> [UInt8] {
     let place = try place(span.mapping)
     let address = place.range.start + span.offset
-    switch by {
-    case .cpu:
-      return try await accessing { () throws(AccessError) in
-        try await place.process.space.load(address, count: span.count)
-      }
-    case .device:
-      do throws(DeviceAccessError) {
-        return try await place.process.deviceLoad(address, count: span.count)
-      } catch {
-        throw Self.failure(error)
-      }
+    guard by == .cpu else { return try await load(span, byGPU: 0) }
+    return try await accessing { () throws(AccessError) in
+      try await place.process.space.load(address, count: span.count)
     }
   }
 
@@ -84,38 +68,14 @@ extension MachineTarget: ScenarioTarget {
   }
 
   public func migrate(_ span: PageSpan, to side: MemorySide) async throws(OperationFailure) -> Int {
-    let place = try place(span.mapping)
-    let process = place.process
-    let range = place.range(span.pages)
-    return try await calling { () throws(KernelError) in
-      switch side {
-      case .ram: return try await process.migrateToRAM(range)
-      case .device:
-        let result = try await process.migrateToDevice(range)
-        if let error = result.error { throw error }
-        return result.moved
-      }
-    }
+    var nothing: [StayedPages] = []
+    return try await migrate(span, to: side, gpu: 0, explains: false, &nothing)
   }
 
   public func migrate(_ span: PageSpan, to side: MemorySide, stayed: inout [StayedPages])
     async throws(OperationFailure) -> Int
   {
-    guard side == .device else { return try await migrate(span, to: side) }
-    let place = try place(span.mapping)
-    let range = place.range(span.pages)
-    let result = try await calling { () throws(KernelError) in
-      try await place.process.migrateToDevice(range, explains: true)
-    }
-    for part in result.stayed {
-      let first = span.pages.first + VirtualRange(range.start, part.range.start).pages
-      stayed.append(
-        StayedPages(
-          PageRange(first, first + part.range.pages - 1), reason: part.reason.kind.rawValue,
-          detail: part.reason.description))
-    }
-    if let error = result.error { throw OperationFailure(error) }
-    return result.moved
+    try await migrate(span, to: side, gpu: 0, explains: true, &stayed)
   }
 
   public func protect(_ span: PageSpan, _ protection: ScenarioProtection)
@@ -179,26 +139,35 @@ extension MachineTarget: ScenarioTarget {
     machine.mm.put(pfn)
   }
 
-  // MARK: the device
+  // MARK: every device
 
   public func suspend() async throws(OperationFailure) {
-    guard let driver = machine.driver else { throw OperationFailure(.ENODEV) }
-    try await calling { () throws(KernelError) in try await driver.suspend() }
+    for slot in machine.gpus { try await suspend(gpu: slot.index) }
   }
 
+  /// Each is asked; the first error counts.
   public func resume() async throws(OperationFailure) {
-    guard let driver = machine.driver else { throw OperationFailure(.ENODEV) }
-    try await calling { () throws(KernelError) in try await driver.resume() }
+    var failure: OperationFailure?
+    for slot in machine.gpus {
+      do throws(OperationFailure) {
+        try await resume(gpu: slot.index)
+      } catch {
+        failure = failure ?? error
+      }
+    }
+    if let failure { throw failure }
   }
 
   public func trim() async throws(OperationFailure) {
-    _ = await (try requireSVM()).trim(keeping: 0)
+    for slot in machine.gpus where slot.svm != nil || slot.index == 0 {
+      try await trim(gpu: slot.index)
+    }
   }
 
   public func teardown() async throws(OperationFailure) {
-    let svm = try requireSVM()
-    await machine.unbindDriver()
-    lastCounters = svm.dmemCounters
+    let bound = machine.gpus.filter { $0.svm != nil }
+    if bound.isEmpty { throw OperationFailure(.ENODEV) }
+    for slot in bound { try await teardown(gpu: slot.index) }
   }
 }
 

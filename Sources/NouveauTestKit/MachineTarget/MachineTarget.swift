@@ -13,8 +13,8 @@ public final class MachineTarget {
   var mappings: [(name: String, place: MappingPlace)] = []
   var pins: [(space: AddressSpace, pages: PinnedPages)?] = []
   var locks: [PFN?] = []
-  /// The driver's counts when it was unbound.
-  var lastCounters = DmemCounters()
+  /// The driver's counts when it was unbound, by GPU.
+  var lastCounters: [DmemCounters]
 
   /// Where a mapping lies.
   struct MappingPlace {
@@ -32,6 +32,7 @@ public final class MachineTarget {
 
   public init(_ request: TargetRequest) throws(KernelError) {
     machine = try Machine(try Self.configuration(request))
+    lastCounters = [DmemCounters](repeating: DmemCounters(), count: machine.gpus.count)
   }
 
   private static func configuration(_ request: TargetRequest) throws(KernelError)
@@ -61,6 +62,7 @@ public final class MachineTarget {
       batchPages: plan.batchPages ?? configuration.policy.batchPages,
       batchesInFlight: configuration.policy.batchesInFlight,
       emptyChunksKept: plan.keptChunks ?? configuration.policy.emptyChunksKept)
+    if plan.gpuCount > 1 { try addGPUs(plan, &configuration) }
     return configuration
   }
 
@@ -87,12 +89,6 @@ public final class MachineTarget {
       throw OperationFailure(.ESRCH)
     }
     return found.place
-  }
-
-  /// The device driver's memory; ENODEV when it is unbound.
-  func requireSVM() throws(OperationFailure) -> SVM {
-    guard let svm = machine.svm else { throw OperationFailure(.ENODEV) }
-    return svm
   }
 
   // MARK: errors

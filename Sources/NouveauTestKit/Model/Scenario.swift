@@ -39,6 +39,14 @@ public struct MachinePlan: Hashable, Sendable {
   public var hugePages = "never"
   /// Empty chunks that are not given back unasked; nil for the driver's own choice.
   public var keptChunks: Int?
+  /// GPUs, all alike.
+  public var gpuCount = 1
+  /// What a migration does with pages of another GPU, by its name in the schema.
+  public var peers = "stay"
+  /// Whose copy engine moves pages between GPUs, by its name in the schema.
+  public var peerEngine = "source"
+  /// Whether the bus has paths between the GPUs.
+  public var hasPeerAccess = true
   public var seed: UInt64 = 0
   public var isRealTime = false
   public var order = Order.fifo
@@ -115,7 +123,11 @@ public enum PageLocation: String, Sendable, CaseIterable {
   case none
   case zero
   case ram
+  /// Of the first GPU.
   case device
+  case gpu1
+  case gpu2
+  case gpu3
   case migrating
   case swap
   case poison

@@ -8,6 +8,8 @@ public struct Step: Sendable {
   /// What reports call it.
   public let title: String
   public let mark: SourceMark
+  /// Which GPU it is about; nil where the scenario doesn't say.
+  public var gpu: Int?
   /// What it may come back with.
   public let outcomes: [OutcomePattern]
   public let action: Action
@@ -43,6 +45,17 @@ public struct Step: Sendable {
     case trim
     case teardown
     case expect(Expectation)
+  }
+}
+
+extension Step.Action {
+  /// Whether it makes a difference which GPU a step is about.
+  var canNameGPU: Bool {
+    switch self {
+    case .fill(_, _, let by), .write(_, _, let by), .read(_, _, let by): by == .device
+    case .migrate, .suspend, .resume, .trim, .teardown, .expect: true
+    default: false
+    }
   }
 }
 

@@ -2,7 +2,11 @@ import KernelRuntime
 
 /// What reports call a step that has no name of its own.
 enum StepTitle {
-  static func of(_ action: Step.Action) -> String {
+  static func of(_ action: Step.Action, gpu: Int?) -> String {
+    of(action) + (gpu.map { " (gpu \($0))" } ?? "")
+  }
+
+  private static func of(_ action: Step.Action) -> String {
     switch action {
     case .fill(let span, _, let by): "fill \(span)\(suffix(by))"
     case .write(let span, _, let by): "write \(span)\(suffix(by))"

@@ -23,9 +23,31 @@ extension ScenarioBuilder {
       case .list(let names)?: names.map { pattern($0.text) }
       default: [.named("none")]
       }
+    var gpu: Int?
+    if let number = object["gpu"] { gpu = self.gpu(number, of: action) }
     return Step(
-      number: number, title: object["name"]?.text ?? StepTitle.of(action), mark: item.mark,
-      outcomes: outcomes, action: action)
+      number: number, title: object["name"]?.text ?? StepTitle.of(action, gpu: gpu),
+      mark: item.mark, gpu: gpu, outcomes: outcomes, action: action)
+  }
+
+  /// The number of a GPU that the machine has, for a step that can be about one.
+  private mutating func gpu(_ number: Checked, of action: Step.Action) -> Int? {
+    let count = gpuCount
+    guard number.number < UInt64(count) else {
+      report(
+        number.mark, "the machine has no GPU \(number.number)",
+        remedy: count == 1
+          ? "say 'gpus: \(number.number + 1)' of the machine" : "its GPUs are 0 to \(count - 1)")
+      return nil
+    }
+    guard action.canNameGPU else {
+      report(
+        number.mark, "'gpu' says nothing here",
+        remedy: "it belongs to migrate, suspend, resume, trim, teardown, expect, "
+          + "and to accesses with 'by: device'")
+      return nil
+    }
+    return Int(number.number)
   }
 
   private func pattern(_ name: String) -> OutcomePattern { name == "any" ? .any : .named(name) }

@@ -9,6 +9,7 @@ struct ScenarioBuilder {
   private(set) var diagnostics: [ScenarioDiagnostic] = []
   var scope = NameScope()
   var mappings: [MappingPlan] = []
+  var gpuCount = 1
 
   init(file: String, readFile: @escaping ScenarioParser.FileReader) {
     self.file = file
@@ -20,6 +21,8 @@ struct ScenarioBuilder {
   }
 
   mutating func scenario(_ object: CheckedObject) -> Scenario {
+    let machine = machine(object["machine"]?.object)
+    gpuCount = machine.gpuCount
     let processes = object.required("processes").list.map { process($0.object) }
     if mappings.isEmpty {
       report(object.required("processes").mark, "no mapping", remedy: "add one to a process")
@@ -28,7 +31,7 @@ struct ScenarioBuilder {
     return Scenario(
       name: object.required("scenario").text, summary: object.required("summary").text,
       covers: object["covers"]?.list.map(\.text) ?? [],
-      machine: machine(object["machine"]?.object), processes: processes, steps: steps, file: file)
+      machine: machine, processes: processes, steps: steps, file: file)
   }
 
   private func machine(_ object: CheckedObject?) -> MachinePlan {
@@ -42,6 +45,10 @@ struct ScenarioBuilder {
     plan.keptChunks = object["kept-chunks"].map { Int($0.number) }
     if let swap = object["swap"] { plan.swapBytes = swap.number }
     if let huge = object["huge-pages"] { plan.hugePages = huge.text }
+    plan.gpuCount = object["gpus"].map { Int($0.number) } ?? 1
+    if let peers = object["peers"] { plan.peers = peers.text }
+    if let engine = object["peer-engine"] { plan.peerEngine = engine.text }
+    plan.hasPeerAccess = object["peer-access"]?.flag ?? true
     if let seed = object["seed"] { plan.seed = seed.number }
     if let mode = object["mode"] { plan.isRealTime = mode.text == "real-time" }
     if let order = object["order"] { plan.order = MachinePlan.Order(rawValue: order.text) ?? .fifo }

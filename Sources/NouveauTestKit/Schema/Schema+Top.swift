@@ -66,6 +66,27 @@ extension Schema {
           "vram", .size((16 << 20)...(1 << 40), multipleOf: 1 << 20), fallback: "64 MiB",
           example: "16 MiB", "Video memory. Chunks of device memory are 2 MiB of it."),
         SchemaKey(
+          "gpus", .integer(1...4), fallback: "1", example: "2",
+          "How many GPUs of that profile, each with so much video memory."),
+        SchemaKey(
+          "peers",
+          .choice([
+            SchemaChoice("stay", "they stay where they are, as with nouveau"),
+            SchemaChoice("host", "they come back to RAM first"),
+            SchemaChoice("direct", "a copy engine moves them over the bus; else as `host`"),
+          ]), fallback: "stay", example: "direct",
+          "What a migration to one GPU does with pages of another."),
+        SchemaKey(
+          "peer-engine",
+          .choice([
+            SchemaChoice("source", "of the GPU that has them: it writes into the other's BAR1"),
+            SchemaChoice("destination", "of the GPU that gets them: it reads the other's BAR1"),
+          ]), fallback: "source", example: "destination",
+          "Whose copy engine moves pages between GPUs."),
+        SchemaKey(
+          "peer-access", .flag, fallback: "true", example: "false",
+          "Whether the bus has a path from each GPU to the others' memory."),
+        SchemaKey(
           "policy",
           .choice([
             SchemaChoice("single", "the page that was hit, as nouveau does"),
@@ -162,6 +183,11 @@ extension Schema {
         SchemaKey(
           "name", .text, example: "the copy back fails",
           "A label for reports; otherwise the step's number and verb are used."),
+        SchemaKey(
+          "gpu", .integer(0...3), fallback: "0; all of them for `teardown` and the like",
+          example: "1",
+          "Which GPU it is about, counted from 0: where pages go to, who accesses, what sleeps, "
+            + "whose counters."),
         SchemaKey(
           "fails", .either(.choice(outcomes), .list(.choice(outcomes))), fallback: "none",
           example: "[none, SIGBUS]",
