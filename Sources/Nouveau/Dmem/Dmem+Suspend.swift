@@ -11,7 +11,7 @@ extension Dmem {
   package func suspend(_ processes: [SVMM]) async {
     isActive = false
     resumeError = nil
-    await activity.wait { operations == 0 }
+    await waitForOperations()
     for svmm in processes { await svmm.unmapAll() }
     await chunkMutex.lock()
     for chunk in chunks {

@@ -113,6 +113,15 @@ package final class Dmem {
     if operations == 0 { activity.wakeAll() }
   }
 
+  /// Sleeps until no operation is in progress.
+  func waitForOperations() async { await activity.wait { operations == 0 } }
+
+  /// The driver is going: whoever waits for the device, or asks for it later, gets `ENODEV`.
+  func leave() {
+    isActive = false
+    resumeFailed(.ENODEV)
+  }
+
   /// Pages of this driver in use, over all chunks.
   package var pagesInUse: Int { chunks.reduce(0) { $0 + $1.inUse } }
 }

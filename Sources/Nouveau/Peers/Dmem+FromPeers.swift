@@ -48,6 +48,8 @@ extension Dmem {
         .dmemPeerFallback, range.start.rawValue, UInt64(range.pages),
         UInt64(fallback.error.errno))
     }
+    // A driver that is leaving brings its pages to RAM itself.
+    guard peer.hasPeers else { return }
     do throws(KernelError) {
       fetched.throughHost += try await peer.migrateToRAM(svmm.space, range)
     } catch {

@@ -116,7 +116,13 @@ public final class SVM: DeviceClient {
   package func release() async {
     dmem.leavePeers()
     for svmm in processes.all { await unbind(svmm) }
-    let result = await dmem.evictAll(isForced: true)
+    var result = await dmem.evictAll(isForced: true)
+    if result.left > 0 && dmem.operations > 0 {
+      // A migration may hold pages for as long as a fence is waited for, which is eviction's whole
+      // patience; what it leaves on the device comes now.
+      await dmem.waitForOperations()
+      result = await dmem.evictAll(isForced: true)
+    }
     if result.left > 0 {
       nouveau.device.log.error("dmem", "\(result.left) pages are still in use at teardown")
     }
@@ -124,6 +130,7 @@ public final class SVM: DeviceClient {
     await nouveau.closeFaultBuffer()
     faultBuffer = nil
     faultWork = nil
+    dmem.leave()
   }
 
   // MARK: faults
