@@ -37,6 +37,17 @@ public struct RecordTable<Record: BitwiseCopyable>: ~Copyable {
     }
   }
 
+  /// Changes records in a row, with one check for all of them; traps outside `0..<count`.
+  @inlinable
+  @inline(__always)
+  public func update(_ range: Range<Int>, _ change: (inout Record) -> Void) {
+    invariant(
+      range.lowerBound >= 0 && range.upperBound <= count, "records \(range) of \(count)")
+    let stride = MemoryLayout<Record>.stride
+    memory.willWrite(at: range.lowerBound * stride, length: range.count * stride)
+    for index in range { unsafe change(&base[index]) }
+  }
+
   /// Bytes of one record in the table.
   public static var bytesPerRecord: Int { MemoryLayout<Record>.stride }
 

@@ -68,31 +68,25 @@ public final class DMAAddressSpace {
   /// Other devices' memory that this one may reach.
   var peers = PeerMappings()
 
+  /// Three counters of 21 bits in one word, so that runs of pages are counted by plain additions.
   private struct Counts: BitwiseCopyable {
-    var both: UInt16 = 0
-    var toDevice: UInt16 = 0
-    var fromDevice: UInt16 = 0
+    var word: UInt64 = 0
+
+    /// One mapping in a direction.
+    @inline(__always)
+    static func one(_ direction: DMADirection) -> UInt64 { 1 << (21 * UInt64(direction.rawValue)) }
+    /// The bits of a direction's counter.
+    @inline(__always)
+    static func mask(_ direction: DMADirection) -> UInt64 { (1 << 21 - 1) * one(direction) }
+
+    /// Mappings in any direction.
+    var total: Int {
+      Int(word & 0x1f_ffff) + Int(word >> 21 & 0x1f_ffff) + Int(word >> 42 & 0x1f_ffff)
+    }
 
     @inline(__always)
     func allowDevice(isWrite: Bool) -> Bool {
-      both > 0 || (isWrite ? fromDevice > 0 : toDevice > 0)
-    }
-
-    subscript(direction: DMADirection) -> UInt16 {
-      get {
-        switch direction {
-        case .bidirectional: both
-        case .toDevice: toDevice
-        case .fromDevice: fromDevice
-        }
-      }
-      set {
-        switch direction {
-        case .bidirectional: both = newValue
-        case .toDevice: toDevice = newValue
-        case .fromDevice: fromDevice = newValue
-        }
-      }
+      word & (Self.mask(.bidirectional) | Self.mask(isWrite ? .fromDevice : .toDevice)) != 0
     }
   }
 
@@ -116,7 +110,7 @@ public final class DMAAddressSpace {
   public func map(_ pfn: PFN, _ direction: DMADirection) throws(KernelError) -> DMAAddress {
     try kernel.failures.check(.dmaMap)
     invariant(pfn.index < pages.count, "dma_map_page of \(pfn), which is no RAM page")
-    pages[pfn.index][direction] += 1
+    count(pfn.index..<pfn.index + 1, direction)
     mappedPages += 1
     totalMaps += 1
     return DMAAddress(pfn.physical.rawValue + Self.busOffset)
@@ -129,7 +123,7 @@ public final class DMAAddressSpace {
   ) throws(KernelError) -> DMAAddress {
     if count == 1 { return try map(first, direction) }
     kernel.failures.pass(.dmaMap, times: count)
-    for index in first.index..<(first.index + count) { pages[index][direction] += 1 }
+    self.count(first.index..<first.index + count, direction)
     mappedPages += UInt64(count)
     totalMaps += UInt64(count)
     return DMAAddress(first.physical.rawValue + Self.busOffset)
@@ -145,23 +139,36 @@ public final class DMAAddressSpace {
       }
       return
     }
-    for index in low..<(low + count) { pages[index][direction] -= 1 }
+    let one = Counts.one(direction)
+    pages.update(low..<low + count) { $0.word &-= one }
     mappedPages -= UInt64(count)
   }
 
   private func areMapped(_ range: Range<Int>, _ direction: DMADirection) -> Bool {
-    for index in range where pages[index][direction] == 0 { return false }
+    let mask = Counts.mask(direction)
+    for index in range where pages[index].word & mask == 0 { return false }
     return true
+  }
+
+  private func count(_ range: Range<Int>, _ direction: DMADirection) {
+    let one = Counts.one(direction)
+    let mask = Counts.mask(direction)
+    var full: UInt64 = 0
+    pages.update(range) { counts in
+      full |= counts.word & mask == mask ? 1 : 0
+      counts.word &+= one
+    }
+    invariant(full == 0, "a page mapped \(1 << 21) times for a device")
   }
 
   /// Takes a mapping back (`dma_unmap_page`). An address that isn't mapped so is recorded in
   /// ``badUnmaps`` and changes nothing.
   public func unmap(_ address: DMAAddress, _ direction: DMADirection) {
-    guard let index = pageIndex(address), pages[index][direction] > 0 else {
+    guard let index = pageIndex(address), areMapped(index..<index + 1, direction) else {
       badUnmaps.append(address)
       return
     }
-    pages[index][direction] -= 1
+    pages[index].word -= Counts.one(direction)
     mappedPages -= 1
   }
 
@@ -198,7 +205,7 @@ public final class DMAAddressSpace {
     guard let index = pageIndex(address) else { throw .unmapped(address) }
     let counts = pages[index]
     guard counts.allowDevice(isWrite: isWrite) else {
-      if counts.toDevice > 0 || counts.fromDevice > 0 {
+      if counts.word != 0 {
         throw .permission(address, isWrite: isWrite)
       }
       throw .unmapped(address)
@@ -228,7 +235,6 @@ public final class DMAAddressSpace {
   /// Mappings of one RAM page now, for audits.
   public func mappingCount(of pfn: PFN) -> Int {
     guard pfn.index < pages.count else { return 0 }
-    let counts = pages[pfn.index]
-    return Int(counts.both) + Int(counts.toDevice) + Int(counts.fromDevice)
+    return pages[pfn.index].total
   }
 }

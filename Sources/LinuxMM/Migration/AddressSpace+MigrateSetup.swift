@@ -191,8 +191,9 @@ struct PageCollector {
     _ block: FlatBlock<PageTableEntry>, _ slot: Int, _ entry: PageTableEntry, _ pfn: Int
   ) -> MigratePFN {
     typealias Bit = PageTableEntry.Bit
-    let flags = pages[pfn].flags
-    guard pages[pfn].anonymous.isAnonymous else { return takeFilePage(block, slot, entry, pfn) }
+    var record = pages[pfn]
+    let flags = record.flags
+    guard record.anonymous.isAnonymous else { return takeFilePage(block, slot, entry, pfn) }
     let isFaultPage = pfn == faultPage
     let isPresent = entry.isPresent
     let isDevice = flags.contains(.device)
@@ -201,13 +202,13 @@ struct PageCollector {
     }
     // R20: references beyond the mappings mean a pin or a user; a device page is allowed one more,
     // the fault page the fault's.
-    let allowed = pages[pfn].mappings + (isDevice ? 1 : 0) + (isFaultPage ? 1 : 0)
+    let allowed = record.mappings + (isDevice ? 1 : 0) + (isFaultPage ? 1 : 0)
     // A batch and the swap cache have a reference each.
     let batched = flags.contains(.batched)
     let cached = Int32(truncatingIfNeeded: (flags.rawValue >> 16) & 1)
     // Parts of a huge page that is mapped by base entries don't migrate, as in 6.12.
     guard flags.isDisjoint(with: isFaultPage ? .large : Self.unfit),
-      pages[pfn].references <= allowed + (batched ? 1 : 0) + cached
+      record.references <= allowed + (batched ? 1 : 0) + cached
     else { return .empty }
     if !isQuiet && strikes() { return .empty }
 
@@ -227,19 +228,22 @@ struct PageCollector {
     }
     block[slot] = .absent(
       kind, entry.frame, entry.rawValue & (Bit.software | Bit.young | Bit.dirty))
-    pages[pfn].flags = newFlags
     // The entry's reference becomes the migration's.
-    pages[pfn].mappings -= 1
+    record.mappings -= 1
     taken += 1
     collected += 1
     var source = MigratePFN(entry.frame).rawValue | MigratePFN.migrate
     if isWritable { source |= MigratePFN.write }
-    if pages[pfn].mappings > 0 || (!isDevice && !flags.contains(.lru)) {
+    if record.mappings > 0 || (!isDevice && !flags.contains(.lru)) {
       pending += 1
       source |= MigratePFN.pending
     } else if !isDevice {
-      lru.unlink(pfn)
+      lru.unlinkNeighbours(record.links)
+      newFlags.remove(.lru)
+      pages[pfn].links = 0
     }
+    pages[pfn].flags = newFlags
+    pages[pfn].mappings = record.mappings
     return MigratePFN(rawValue: source)
   }
 

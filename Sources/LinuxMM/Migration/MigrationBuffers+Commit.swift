@@ -65,6 +65,8 @@ extension MigrationBuffers {
     let failures = manager.kernel.failures
     let groups = manager.groups
     let isQuiet = failures.isQuiet
+    // Nothing but the page's own record decides.
+    let isPlain = isQuiet && groups == nil
     let reasons = reasons
     let faultPage = faultPage?.index ?? -1
     var firstHole = -1
@@ -77,13 +79,23 @@ extension MigrationBuffers {
         reasons?.note(place, MigrationReason(.declined))
         continue
       }
-      guard Self.check(pages, new), source.migrates else {
+      let arriving = pages[new]
+      guard Self.check(arriving, new), source.migrates else {
         // One page can't move to a huge one; nor could it stay in the migration then.
         arrays[source: place] = source.refused
         continue
       }
       guard let old = source.pfn?.index else {
         if firstHole < 0 { firstHole = place }
+        continue
+      }
+      let leaving = pages[old]
+      if isPlain && leaving.references == 1 && old != faultPage && leaving.anonymous.isAnonymous
+        && !leaving.flags.contains(.swapCache)
+      {
+        pages[new].anonymous = leaving.anonymous
+        pages[new].flags = arriving.flags.union(leaving.flags.intersection(.migrating))
+        moved += 1
         continue
       }
       guard pages[old].anonymous.isAnonymous else {
@@ -133,8 +145,7 @@ extension MigrationBuffers {
   /// A destination is the driver's own page: locked, with one reference, mapped nowhere (R13).
   /// False for a huge one.
   @inline(__always)
-  private static func check(_ pages: FlatView<PageRecord>, _ pfn: Int) -> Bool {
-    let record = pages[pfn]
+  private static func check(_ record: PageRecord, _ pfn: Int) -> Bool {
     invariant(
       record.flags.contains(.locked) && record.references > 0 && record.mappings == 0
         && record.anonymous == .none,

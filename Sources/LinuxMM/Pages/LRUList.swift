@@ -44,13 +44,19 @@ final class LRUList {
   @inline(__always)
   func unlink(_ pfn: Int) {
     let pages = pages
-    let links = pages[pfn].links
+    unlinkNeighbours(pages[pfn].links)
+    pages[pfn].links = 0
+    pages[pfn].flags.remove(.lru)
+  }
+
+  /// As ``unlink(_:)``, for a caller that writes the page's own record itself.
+  @inline(__always)
+  func unlinkNeighbours(_ links: UInt64) {
+    let pages = pages
     let previous = Int(links & 0xffff_ffff)
     let next = Int(links >> 32)
     pages[previous].links = pages[previous].links & 0xffff_ffff | UInt64(next) << 32
     pages[next].links = pages[next].links & ~0xffff_ffff | UInt64(previous)
-    pages[pfn].links = 0
-    pages[pfn].flags.remove(.lru)
     count -= 1
   }
 
@@ -82,9 +88,15 @@ final class LRUList {
   /// Puts a page into the batch of `cpu` (`folio_add_lru`).
   @inline(__always)
   func add(_ pfn: Int, cpu: Int) {
-    let base = cpu * (Self.batchSize + 1)
     pages[pfn].references += 1
     pages[pfn].flags.insert(.batched)
+    addCounted(pfn, cpu: cpu)
+  }
+
+  /// As ``add(_:cpu:)``, for a page whose record has the batch's flag and reference already.
+  @inline(__always)
+  func addCounted(_ pfn: Int, cpu: Int) {
+    let base = cpu * (Self.batchSize + 1)
     let filled = Int(batches[base + Self.batchSize])
     batches[base + filled] = UInt32(truncatingIfNeeded: pfn)
     batches[base + Self.batchSize] = UInt32(truncatingIfNeeded: filled + 1)

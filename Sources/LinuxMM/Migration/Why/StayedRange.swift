@@ -14,6 +14,7 @@ public struct StayedRange: Hashable, Sendable {
 extension [StayedRange] {
   /// Adds the places of one migration that stayed, in order; `start` is the address of place 0.
   public mutating func append(_ start: VirtualAddress, _ buffers: MigrationBuffers, pages: Int) {
+    guard buffers.explains else { return }
     for place in 0..<pages {
       guard let reason = buffers.reason(place) else { continue }
       append(VirtualRange(start: start + UInt64(place) << 12, pages: 1), reason)
