@@ -10,7 +10,6 @@ public struct SignallingCookie: ~Copyable {
   consuming func close(_ current: KernelTask?) {
     guard let task else { return }
     invariant(task === current, "\(task.name)'s signalling section is closed by another task")
-    invariant(task.signallingDepth > 0, "\(task.name) closes a signalling section twice")
-    task.signallingDepth -= 1
+    task.endSignalling()
   }
 }

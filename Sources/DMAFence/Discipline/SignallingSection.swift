@@ -24,7 +24,7 @@ extension Kernel {
   /// Opens a section; ``endSignalling(_:)`` closes it. Sections nest.
   public func beginSignalling() -> SignallingCookie {
     guard let task = currentTask else { return SignallingCookie(task: nil) }
-    task.signallingDepth += 1
+    task.beginSignalling()
     return SignallingCookie(task: task)
   }
 

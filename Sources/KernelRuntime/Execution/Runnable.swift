@@ -53,6 +53,8 @@ public final class KernelTask: Runnable {
   package final var atomicDepth = 0
   /// What it runs for the memory management, innermost last; see ``CheckedContext``.
   final var contexts: [Int] = []
+  /// Contexts and signalling sections that it is in: none, nearly always, and one word to look at.
+  final var sections = 0
   /// The lock that it sleeps on, by ``HeldLock/instance``.
   final var waitingLock: Int?
   /// Tasks that wait for its end.
@@ -66,7 +68,21 @@ public final class KernelTask: Runnable {
   /// The sleep in progress ends when a signal comes.
   package var sleepsInterruptibly = false
   /// Nesting depth of fence-signalling sections; a section may not sleep on a fence.
-  public var signallingDepth = 0
+  public var signallingDepth: Int { signallingSections }
+  private var signallingSections = 0
+
+  /// Opens a fence-signalling section.
+  package func beginSignalling() {
+    signallingSections += 1
+    sections += 1
+  }
+
+  /// Closes a fence-signalling section.
+  package func endSignalling() {
+    invariant(signallingSections > 0, "\(name) closes a signalling section twice")
+    signallingSections -= 1
+    sections -= 1
+  }
 
   init(kernel: Kernel, id: Int, name: String, row: TraceRow, body: @escaping () async -> Void) {
     phase = .new(body)

@@ -67,13 +67,11 @@ extension Kernel {
   ) async throws(E) -> T {
     guard let task = runningTask else { return try await body() }
     task.contexts.append(context.node)
-    do throws(E) {
-      let result = try await body()
+    task.sections += 1
+    defer {
       task.contexts.removeLast()
-      return result
-    } catch {
-      task.contexts.removeLast()
-      throw error
+      task.sections -= 1
     }
+    return try await body()
   }
 }

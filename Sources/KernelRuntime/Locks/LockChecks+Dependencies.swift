@@ -43,6 +43,10 @@ extension LockChecks {
     for held in task.locks where !knewBefore(held, node) {
       learn(graph.node(lockClass(of: held)), node, task, "\(task.name) \(action)")
     }
+    if task.sections > 0 { touchInSections(node, task, action) }
+  }
+
+  private func touchInSections(_ node: Int, _ task: KernelTask, _ action: String) {
     for context in task.contexts where context != node {
       learn(context, node, task, "\(task.name) \(action) there")
     }
@@ -58,6 +62,10 @@ extension LockChecks {
       let taken = graph.node(lockClass(of: lock))
       learn(graph.node(lockClass(of: other)), taken, task, task.name)
     }
+    if task.sections > 0 { learnLockInSections(lock, task) }
+  }
+
+  private func learnLockInSections(_ lock: HeldLock, _ task: KernelTask) {
     for context in task.contexts {
       learn(context, graph.node(lockClass(of: lock)), task, "\(task.name) takes it there")
     }

@@ -86,8 +86,9 @@ public final class LockChecks {
   @inline(__always)
   func knewBefore(_ held: HeldLock, _ node: Int) -> Bool {
     let bit: UInt64 = 1 << UInt64(node)
-    defer { knownNodes[held.place] |= bit }
-    return knownNodes[held.place] & bit != 0
+    if knownNodes[held.place] & bit != 0 { return true }
+    knownNodes[held.place] |= bit
+    return false
   }
 
   func note(_ held: HeldLock, _ lock: HeldLock) { known[held.place] |= 1 << UInt64(lock.place) }
@@ -96,7 +97,7 @@ public final class LockChecks {
   /// run that doesn't deadlock.
   func willTake(_ lock: HeldLock, _ task: KernelTask, isTry: Bool) {
     let held = task.locks
-    if held.isEmpty && task.signallingDepth == 0 && task.contexts.isEmpty { return }
+    if held.isEmpty && task.sections == 0 { return }
     if !isTry { learnLock(lock, held, task) }
     for other in held {
       if other.instance == lock.instance {

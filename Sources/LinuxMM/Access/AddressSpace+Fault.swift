@@ -47,14 +47,17 @@ extension AddressSpace {
     guard vma.isAnonymous || hasBacking(vma, address) else {
       return .failed(.sigbus(address, .EFAULT))
     }
-    if mayBeHuge, let step = await faultHuge(vma, address, write: write) { return step }
     let page = address.pageBase
-    let slot: Int
-    do throws(KernelError) {
-      slot = try makeLeafTable(page) << PageTablePool.tableShift | PageTableLevel.leafIndex(page)
-    } catch {
-      return error == .EBUSY ? .retry : .failed(.outOfMemory(address))
+    var table = leafTable(page)
+    if table == 0 {
+      if mayBeHuge, let step = await faultHuge(vma, address, write: write) { return step }
+      do throws(KernelError) {
+        table = try makeLeafTable(page)
+      } catch {
+        return error == .EBUSY ? .retry : .failed(.outOfMemory(address))
+      }
     }
+    let slot = table << PageTablePool.tableShift | PageTableLevel.leafIndex(page)
     let entry = manager.tables.entries[slot]
     guard let kind = entry.kind else {
       if entry.isNone {

@@ -130,7 +130,7 @@ extension AddressSpace {
 
   /// Marks the memory as reaped by the OOM killer (`MMF_UNSTABLE`): nothing may be filled in any
   /// more, by a fault or by a migration.
-  public func markUnstable() { isUnstable = true }
+  public func markUnstable() { wasReaped = true }
 
   /// Watches `range` for missing pages (`UFFDIO_REGISTER`, missing mode with
   /// `UFFD_FEATURE_SIGBUS`):

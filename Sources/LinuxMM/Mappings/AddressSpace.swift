@@ -24,7 +24,8 @@ public final class AddressSpace {
   /// Set once ``exit()`` has begun.
   public internal(set) var isExiting = false
   /// The memory was reaped under an out-of-memory kill: nothing may be filled in (`MMF_UNSTABLE`).
-  public internal(set) var isUnstable = false
+  public var isUnstable: Bool { wasReaped }
+  var wasReaped = false
   /// The descriptors that a child got by `fork`, until the parents' handlers know of them.
   var inheritedWatches: [(parent: Userfault, child: Userfault)] = []
   /// What the last fault stopped at, for a caller that can wait for its handler.
