@@ -168,10 +168,10 @@ import Testing
       let kernel = run.kernel
       let lock = SleepingLock(kernel, Canary.pocket)
       run.task("driver") {
-        kernel.currentTask?.signallingDepth += 1
+        kernel.currentTask?.beginSignalling()
         await lock.lock()
         lock.unlock()
-        kernel.currentTask?.signallingDepth -= 1
+        kernel.currentTask?.endSignalling()
       }
     }
     let outcome = FlowRunner(flow).replay(Schedule())

@@ -201,9 +201,9 @@ import Testing
       let own = LockClass(name: "job list", rank: 1000, isAllowedWhileSignalling: true)
       let lock = SleepingLock(kernel, own)
       await kernel.spawn("fence work") {
-        kernel.currentTask?.signallingDepth += 1
+        kernel.currentTask?.beginSignalling()
         await lock.withLock {}
-        kernel.currentTask?.signallingDepth -= 1
+        kernel.currentTask?.endSignalling()
       }.join()
       await kernel.spawn("allocator") {
         await lock.withLock {
