@@ -114,8 +114,10 @@ public final class UserProcess {
     _ address: VirtualAddress, _ value: UInt32, gpu: Int = 0
   ) async throws(DeviceAccessError) -> UInt32 {
     let instance = try instance(address, gpu)
-    let (result, old) = await machine.gpus[gpu].gpu.atomicAdd(
-      instance: instance, GPUVirtualAddress(address.rawValue), value)
+    let slot = machine.gpus[gpu]
+    let (result, old) = await watchingFaults(slot) {
+      await slot.gpu.atomicAdd(instance: instance, GPUVirtualAddress(address.rawValue), value)
+    }
     try check(result, address)
     return old
   }

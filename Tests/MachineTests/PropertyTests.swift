@@ -190,12 +190,11 @@ private enum Operation: CustomStringConvertible {
     case 15: return .discard(range)
     case 16: return generator.chance(1, in: 2) ? .pin(page: page) : .unpin
     case 17, 18:
-      // Not a lost interrupt: nothing but that message says that an access of the GPU waits.
       let points: [InjectionPoint] = [
         .pageAlloc, .pageTableAlloc, .pageLock, .migrateCollect, .migrateCommit, .dmaMap,
         .memremap, .memRegion, .vramAlloc, .bufferPin, .ringSpace, .fenceAlloc, .fenceEmit,
         .copySubmit, .gpuPageTable, .hmmRetry, .fenceStall, .fenceLate, .copyError, .copyFault,
-        .interruptEarly, .pbdmaError,
+        .interruptEarly, .interruptLost, .interruptStorm, .pbdmaError,
       ]
       let point = points[generator.below(points.count)]
       return .arm(point, point.errors.first)

@@ -53,8 +53,70 @@ import Testing
     #expect(hang.tasks.contains { $0.reason == .fence(context: 1, seqno: 2) })
     let text = report.text()
     #expect(text.contains("main gave up waiting for fence 1:2"))
-    #expect(text.contains("chain: hang.fence-never-signalled: main waits for fence 1:2"))
+    #expect(
+      text.contains(
+        "  chain: main -> fence 1:2 (copy engine channel), which nobody has signalled\n"))
     #expect(text == (try Self.report(Self.stalled).text()), "equal runs give equal text")
+  }
+
+  /// A run without an end: everybody who sleeps, what he holds, and each chain to its end.
+  @Test func runWithoutEnd_showsEachChain() throws {
+    let report = try Self.report(
+      """
+      scenario: asleep
+      summary: Two tasks read pages of a device that nobody wakes.
+      processes: [{name: app, mappings: [{name: buffer, size: 2 pages}]}]
+      steps:
+        - fill: {mapping: buffer, random: 2}
+        - migrate: {mapping: buffer, to: device, moved: 2}
+        - suspend:
+        - parallel:
+          - name: one
+            steps: [{read: {mapping: buffer, pages: P0}}]
+          - name: two
+            steps: [{read: {mapping: buffer, pages: P1}}]
+      """)
+    #expect(!report.run.passed)
+    let text = report.text()
+    for line in [
+      "the run came to no end", "  main waits for the end of one",
+      "    -> one, which waits for nouveau dmem resume",
+      "  one waits for nouveau dmem resume; holds mmap_lock",
+      "  chain: main -> one -> nouveau dmem resume, where nobody wakes it",
+      "  chain: two -> nouveau dmem resume, where nobody wakes it",
+    ] {
+      #expect(text.contains(line + "\n"), "missing: \(line)\n\(text)")
+    }
+  }
+
+  @Test func circle_hasNoChainAndALineHas() throws {
+    let kernel = Kernel()
+    let (a, b) = (SleepingLock(kernel, .channel), SleepingLock(kernel, .reservation))
+    let one = kernel.spawn("one") {
+      await a.lock()
+      await kernel.sleep(10)
+      await b.lock()
+    }
+    let two = kernel.spawn("two") {
+      await b.lock()
+      await kernel.sleep(10)
+      await a.lock()
+    }
+    kernel.spawn("three") { await one.join() }
+    let graph = WaitGraph(try kernel.runUntilIdle())
+    #expect(graph.circle?.map { $0.name } == ["one", "two"])
+    #expect(graph.chains.isEmpty)
+    let line = WaitGraph(graph.tasks.filter { $0.id != two.id })
+    #expect(line.chains.map { $0.map { $0.name } } == [["three", "one"]])
+  }
+
+  @Test(
+    arguments: [
+      (0, "0 ns"), (999, "999 ns"), (3_000, "3.000 us"), (1_003_000, "1.003000 ms"),
+      (15_000_006_012, "15.000006012 s"), (.max, "18446744073.709551615 s"),
+    ] as [(UInt64, String)])
+  func moments_haveEveryDigit(time: UInt64, text: String) {
+    #expect(RunReport.exactTimeText(time) == text)
   }
 
   /// What docs/fences.md shows is what the command prints.

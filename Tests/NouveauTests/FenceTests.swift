@@ -111,6 +111,29 @@ import Testing
     }
   }
 
+  /// The lazy wait looks after 1, 2, 4 … µs and then once a millisecond: an end is noticed soon,
+  /// and a long wait costs few looks.
+  @Test(arguments: [500, 3_000, 100_000, 5_000_000, 200_000_000] as [UInt64])
+  func polling_backsOff(_ delay: UInt64) throws {
+    let bench = try Bench()
+    var options = DriverOptions()
+    options.fenceWait = .polling
+    try bench.withDevice(options) { device throws(KernelError) in
+      bench.gpu.losesInterrupts = true
+      bench.gpu.storeDelay = delay
+      let fence = try await NouveauFence.emit(on: device.copyChannel)
+      let start = device.kernel.now
+      let accesses = bench.gpu.accessCount
+      try await fence.wait()
+      let slept = device.kernel.now - start
+      #expect(slept <= min(2 * delay + 1_000, delay + 1_000_000))
+      // 10 looks until the pauses are 1 ms long; the last asks for errors of the engine as well.
+      let looks = UInt64(bench.gpu.accessCount - accesses)
+      #expect(looks <= 13 + delay / 1_000_000, "\(looks) looks in \(slept) ns")
+      bench.gpu.storeDelay = 0
+    }
+  }
+
   /// F13: a lost interrupt costs a millisecond, not the time-out.
   @Test func lostInterrupt_isFoundByTheRecheck() throws {
     let bench = try Bench()

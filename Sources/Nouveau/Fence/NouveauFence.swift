@@ -34,8 +34,9 @@ package final class NouveauFence {
   /// Kernel: nouveau_fence_done (nouveau_fence.c)
   package var isDone: Bool {
     if fence.isSignaledFlag { return true }
+    // One read of the word: what it covers is signalled then.
     context.update()
-    return fence.isSignaled
+    return fence.isSignaledFlag
   }
 
   /// Sleeps until the work is done, at most 15 s.

@@ -14,7 +14,7 @@ extension FenceReport {
     if timelines.isEmpty { lines.append("no fence was made") }
     for hang in hangs {
       lines += ["", "\(RunReport.timeText(hang.time)): \(hang.title)"]
-      lines += Self.graph(hang.tasks)
+      lines += graph(hang.tasks)
     }
     if !run.passed {
       lines.append("")
@@ -37,11 +37,11 @@ extension FenceReport {
     for point in timeline.points {
       let after = point.emitted.flatMap { emitted in point.signalled.map { $0 - emitted } }
       rows.append([
-        "\(point.seqno)", point.emitted.map { nanoseconds($0) } ?? "before",
-        point.signalled.map { nanoseconds($0) } ?? "-",
-        after.map { RunReport.timeText($0) } ?? "-",
+        "\(point.seqno)", point.emitted.map { column(RunReport.exactTimeText($0)) } ?? "before",
+        point.signalled.map { column(RunReport.exactTimeText($0)) } ?? "-",
+        after.map { column(RunReport.timeText($0)) } ?? "-",
         point.signalled == nil ? "pending" : point.error?.name ?? "ok",
-        point.waiters.map(word).joined(separator: ", "),
+        point.waiters.map { word($0, point) }.joined(separator: ", "),
       ])
     }
     let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
@@ -56,27 +56,72 @@ extension FenceReport {
     }
   }
 
-  private static func word(_ waiter: FenceTimeline.Waiter) -> String {
-    "\(waiter.task) \(waiter.hasGivenUp ? "gave up" : "went on") at \(nanoseconds(waiter.time))"
+  /// Units of one and of two letters take the same room, so that numbers stand under each other.
+  private static func column(_ time: String) -> String {
+    time.hasSuffix(" s") ? time + " " : time
   }
 
-  /// Microseconds with three digits behind the point: the unit of the trace.
-  private static func nanoseconds(_ time: UInt64) -> String {
-    "\(ChromeTrace.microseconds(time)) us"
+  /// What a wait came to; a time only where it isn't the signal's.
+  private static func word(
+    _ waiter: FenceTimeline.Waiter, _ point: FenceTimeline.Point
+  ) -> String {
+    if waiter.hasGivenUp {
+      return "\(waiter.task) gave up at \(RunReport.exactTimeText(waiter.time))"
+    }
+    guard let signalled = point.signalled, waiter.time > signalled else {
+      return "\(waiter.task) went on"
+    }
+    return "\(waiter.task) went on \(RunReport.timeText(waiter.time - signalled)) later"
   }
 
-  /// One line a task, with whom it waits for; then what the graph means as a whole.
-  static func graph(_ tasks: [BlockedTask]) -> [String] {
+  /// One line a task, with whom it waits for; then each chain from the task that nobody waits for
+  /// to what stands at its end.
+  func graph(_ tasks: [BlockedTask]) -> [String] {
+    if tasks.isEmpty { return ["  no task sleeps"] }
     var lines: [String] = []
     for task in tasks {
-      lines.append("  \(task)")
+      let holds = task.holds.isEmpty ? "" : "; holds \(task.holds.joined(separator: ", "))"
+      lines.append("  \(task.name) waits for \(text(task.reason))\(holds)")
       for id in task.waitsFor {
         guard let other = tasks.first(where: { $0.id == id }) else { continue }
-        lines.append("    -> \(other.name), which waits for \(other.reason)")
+        lines.append("    -> \(other.name), which waits for \(text(other.reason))")
       }
     }
-    lines += WaitGraph(tasks).offences.map { "  chain: \($0.name): \($0.detail)" }
+    let graph = WaitGraph(tasks)
+    if let circle = graph.circle {
+      let names = (circle + circle.prefix(1)).map(\.name)
+      lines.append("  deadlock: \(names.joined(separator: " -> "))")
+    }
+    for chain in graph.chains {
+      guard let last = chain.last else { continue }
+      let names = chain.map(\.name) + [text(last.reason)]
+      lines.append("  chain: \(names.joined(separator: " -> ")), \(Self.ending(last.reason))")
+    }
     return lines
+  }
+
+  /// A reason in words, with the name of a fence's context.
+  private func text(_ reason: WaitReason) -> String {
+    switch reason {
+    case .fence(let context, _):
+      guard let timeline = timelines.first(where: { $0.context == context }) else {
+        return "\(reason)"
+      }
+      return "\(reason) (\(timeline.name))"
+    case .sleep(let until): return until == .max ? "ever" : "time \(RunReport.exactTimeText(until))"
+    default: return "\(reason)"
+    }
+  }
+
+  private static func ending(_ reason: WaitReason) -> String {
+    switch reason {
+    case .lock: "which nobody lets go"
+    case .pageLock: "whose holder isn't recorded"
+    case .fence: "which nobody has signalled"
+    case .queue: "where nobody wakes it"
+    case .join: "which doesn't come"
+    case .sleep: "which comes by itself"
+    }
   }
 }
 

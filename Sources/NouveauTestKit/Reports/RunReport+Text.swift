@@ -33,4 +33,17 @@ extension RunReport {
     }
     return "\(nanoseconds) ns"
   }
+
+  /// As ``timeText(_:)`` with every digit, so that moments can be told apart: `6.012 us`,
+  /// `12.300000 ms`, `15.000006012 s`.
+  public static func exactTimeText(_ nanoseconds: UInt64) -> String {
+    for (unit, scale, places) in [
+      ("s", UInt64(1_000_000_000), 9), ("ms", 1_000_000, 6), ("us", 1_000, 3),
+    ] where nanoseconds >= scale {
+      let digits = "\(nanoseconds % scale)"
+      let zeros = String(repeating: "0", count: places - digits.count)
+      return "\(nanoseconds / scale).\(zeros)\(digits) \(unit)"
+    }
+    return "\(nanoseconds) ns"
+  }
 }

@@ -48,6 +48,21 @@ public struct WaitGraph {
     return offences
   }
 
+  /// Every way along waits from a task that nobody waits for to the one at its end, which comes
+  /// last; none where the tasks wait in a circle.
+  public var chains: [[BlockedTask]] {
+    let heads = tasks.filter { task in !tasks.contains { $0.waitsFor.contains(task.id) } }
+    return heads.flatMap { chains(from: $0, []) }
+  }
+
+  private func chains(from task: BlockedTask, _ before: [BlockedTask]) -> [[BlockedTask]] {
+    if before.contains(where: { $0.id == task.id }) { return [] }
+    let path = before + [task]
+    let next = task.waitsFor.compactMap { id in tasks.first { $0.id == id } }
+    if next.isEmpty { return [path] }
+    return next.flatMap { chains(from: $0, path) }
+  }
+
   private func leads(_ task: BlockedTask, to root: BlockedTask) -> Bool {
     var seen: [Int] = []
     var open = task.waitsFor
