@@ -54,7 +54,8 @@ import Testing
       let read = try await look(machine, range, HMMPFN.requestFault)
       #expect(read.allSatisfy { $0.isValid && !$0.isWritable && $0.mapOrder == 9 })
       try await machine.space.discard(range)
-      let write = try await look(machine, range, HMMPFN.requestWrite)
+      let write = try await look(
+        machine, range, HMMPFN.requestFault | HMMPFN.requestWrite)
       #expect(write.allSatisfy { $0.isWritable && $0.mapOrder == 9 })
       #expect(machine.isHuge(range) && machine.mm.hugeCounters.faultAllocations == 1)
     }

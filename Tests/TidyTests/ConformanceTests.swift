@@ -1,8 +1,9 @@
 import Foundation
 import Testing
 
-/// `docs/conformance.md` lists the kernel's and IGT's checks of fences under their own names, made
-/// from the names of the tests that reproduce them.
+/// `docs/conformance.md` lists the kernel's and IGT's checks of fences and of memory management
+/// under their own names, made from the names of the tests that reproduce them. A test whose
+/// arguments are all cases of an enumeration `…Run` of words is one check for each of them.
 ///
 /// `NOUVEAU_WRITE_DOCS=1` writes the file anew.
 @Suite struct ConformanceTests {
@@ -25,9 +26,13 @@ import Testing
     ("vgem", "IGT, tests/vgem_basic.c", 4),
     ("vgem_slow", "IGT, tests/vgem_slow.c", 1),
     ("drm_sched", "Linux, drivers/gpu/drm/scheduler/tests", 15),
-    ("uffd-unit-tests", "Linux, tools/testing/selftests/mm/uffd-unit-tests.c", 16),
-    ("cow", "Linux, tools/testing/selftests/mm/cow.c", 23),
-    ("migration", "Linux, tools/testing/selftests/mm/migration.c", 2),
+    ("uffd-unit-tests", "Linux, tools/testing/selftests/mm/uffd-unit-tests.c", 17),
+    ("cow", "Linux, tools/testing/selftests/mm/cow.c", 158),
+    ("gup_longterm", "Linux, tools/testing/selftests/mm/gup_longterm.c", 24),
+    ("migration", "Linux, tools/testing/selftests/mm/migration.c", 3),
+    ("mlock2-tests", "Linux, tools/testing/selftests/mm/mlock2-tests.c", 7),
+    ("mlock-random-test", "Linux, tools/testing/selftests/mm/mlock-random-test.c", 2),
+    ("madv_populate", "Linux, tools/testing/selftests/mm/madv_populate.c", 6),
     ("mremap_test", "Linux, tools/testing/selftests/mm/mremap_test.c", 22),
     ("mremap_dontunmap", "Linux, tools/testing/selftests/mm/mremap_dontunmap.c", 5),
     ("hmm-tests", "Linux, tools/testing/selftests/mm/hmm-tests.c", 37),
@@ -42,8 +47,22 @@ import Testing
     ("vgem", "dmabuf-export", "a GEM object as a dma-buf file; fences of buffers are covered"),
     ("vgem", "dmabuf-mmap", "a dma-buf mapped into a process; fences of buffers are covered"),
     ("vgem", "unload", "unloading a kernel module"),
-    ("uffd-unit-tests", "minor-wp", "write protection of shared memory is refused here"),
     ("uffd-unit-tests", "minor-collapse", "shared memory has no huge pages here"),
+    (
+      "cow", "the twelve cases with GUP ... with hugetlb", "hugetlb pages can't be held by GUP here"
+    ),
+    (
+      "cow", "the three cases ... with memfd hugetlb",
+      "a hugetlb mapping has no file that a private one could show"
+    ),
+    (
+      "gup_longterm", "the eight cases ... with memfd hugetlb",
+      "hugetlb pages can't be held by GUP here"
+    ),
+    (
+      "gup_longterm", "io_uring fixed buffer, the two cases",
+      "there is no io_uring; its pins are those of the other cases"
+    ),
     ("migration", "shared_anon_thp", "shared memory has no huge pages here"),
     ("migration", "private_anon_htlb", "migrate_vma refuses hugetlb; there is no move_pages here"),
     ("migration", "shared_anon_htlb", "migrate_vma refuses hugetlb; there is no move_pages here"),
@@ -97,19 +116,57 @@ import Testing
   }
 
   private func rows() throws -> [Row] {
+    let runs = try self.runs()
     var rows: [Row] = []
     for file in try tree.files(in: "Tests", ".swift") where file.module != "TidyTests" {
       for (index, line) in file.lines.enumerated() {
         guard let name = name(line, file.lines.dropFirst(index + 1).first),
           let colon = name.range(of: ": ")
         else { continue }
-        rows.append(
-          Row(
-            suite: String(name[..<colon.lowerBound]), check: String(name[colon.upperBound...]),
-            file: file.path, test: function(file.lines[index...])))
+        let check = String(name[colon.upperBound...])
+        let kinds = runs[argument(file.lines[index...])] ?? []
+        for full in kinds.isEmpty ? [check] : kinds.map({ "\(check) ... with \($0)" }) {
+          rows.append(
+            Row(
+              suite: String(name[..<colon.lowerBound]), check: full, file: file.path,
+              test: function(file.lines[index...])))
+        }
       }
     }
     return rows.sorted { ($0.suite, $0.check, $0.file) < ($1.suite, $1.check, $1.file) }
+  }
+
+  /// The words of each enumeration whose name ends with `Run`.
+  private func runs() throws -> [String: [String]] {
+    var runs: [String: [String]] = [:]
+    for file in try tree.files(in: "Tests", ".swift") where file.module != "TidyTests" {
+      var name: String?
+      for line in file.lines {
+        let words = line.split(separator: " ")
+        if words.first == "enum", words.count > 2, words[1].hasSuffix("Run:"), words[2] == "String,"
+        {
+          name = String(words[1].dropLast())
+        } else if let known = name, words.first == "case", words.count > 1 {
+          let value = line.split(separator: "\"")
+          runs[known, default: []].append(String(value.count > 1 ? value[1] : words[1]))
+        } else if words.isEmpty {
+          name = nil
+        }
+      }
+    }
+    return runs
+  }
+
+  /// The enumeration whose cases are a test's arguments; empty for none.
+  private func argument(_ lines: ArraySlice<String>) -> String {
+    for line in lines.prefix(3) {
+      if line.contains("func ") { break }
+      guard let start = line.range(of: "arguments: "), let end = line.range(of: ".allCases") else {
+        continue
+      }
+      return String(line[start.upperBound..<end.lowerBound])
+    }
+    return ""
   }
 
   /// The name in a `@Test("…")`, which may stand in the next line; nil for other lines.
@@ -137,7 +194,7 @@ import Testing
       # Conformance
 
       The checks of the kernel's and IGT's suites for fences, reservation objects, sync files, sync
-      objects and the job scheduler, under their own names. "pass" means that a test of that name is
+      objects, the job scheduler and memory management, under their own names. "pass" means that a test of that name is
       part of this package's own suite, which fails when the check does. The file is made from the
       tests' names by a test (`ConformanceTests`), which fails when the two differ;
       `NOUVEAU_WRITE_DOCS=1 swift test --filter conformance` writes it anew.

@@ -101,8 +101,8 @@ extension AddressSpace {
   private func look(
     _ address: VirtualAddress, _ request: UInt64, _ owner: PagemapOwner?
   ) throws(KernelError) -> Look {
-    let required = request & (HMMPFN.requestFault | HMMPFN.requestWrite) != 0
-    let wantsWrite = request & HMMPFN.requestWrite != 0
+    let required = request & HMMPFN.requestFault != 0
+    let wantsWrite = required && request & HMMPFN.requestWrite != 0
     guard let vma = find(address), !vma.isSpecial || vma.flags.contains(.mixedMap),
       vma.protection.contains(.read)
     else {
@@ -161,7 +161,7 @@ extension AddressSpace {
     _ address: VirtualAddress, _ entry: PageTableEntry, _ request: UInt64, _ owner: PagemapOwner?,
     _ missing: () throws(KernelError) -> Look
   ) throws(KernelError) -> Look {
-    let required = request & (HMMPFN.requestFault | HMMPFN.requestWrite) != 0
+    let required = request & HMMPFN.requestFault != 0
     if entry.isMigration {
       guard required, let slot = upperSlot(address) else { return .result(0) }
       return .wait(slot: slot, entry)
@@ -172,7 +172,7 @@ extension AddressSpace {
       let map = manager.devices.byNumber[Int(manager.pages[entry.frame.index].extra)]
       guard let map, let owner, map.owner === owner else { return try missing() }
       isWritable = entry.kind == .deviceWrite
-    } else if request & HMMPFN.requestWrite != 0 && !isWritable {
+    } else if required && request & HMMPFN.requestWrite != 0 && !isWritable {
       return try missing()
     }
     let page = entry.frame.rawValue + UInt64(PageTableLevel.leafIndex(address))

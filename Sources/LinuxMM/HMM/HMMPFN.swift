@@ -16,7 +16,7 @@ public struct HMMPFN: RawRepresentable, Hashable, Sendable, BitwiseCopyable {
   public static let error: UInt64 = 1 << 61
   /// `HMM_PFN_REQ_FAULT`: the page is required.
   public static let requestFault: UInt64 = valid
-  /// `HMM_PFN_REQ_WRITE`: the page is required writable; implies `requestFault` (R54).
+  /// `HMM_PFN_REQ_WRITE`: the page is required writable; counts with `requestFault` only (R54).
   public static let requestWrite: UInt64 = write
   /// `HMM_PFN_ORDER_SHIFT`: five bits of map order.
   public static let orderShift: UInt64 = 56

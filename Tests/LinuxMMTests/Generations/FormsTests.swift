@@ -9,11 +9,6 @@ import Testing
     case callbacks2017, threeCalls2019, sevenSteps2020, unified2025
   }
 
-  enum Bad: String, CaseIterable, Sendable {
-    case unalignedStart, unalignedEnd, empty, reversed, before, beyond, nowhere, twoMappings
-    case special, pfnMap, mixedMap, tooSmallArrays
-  }
-
   /// Moves a range in one of the forms.
   static func migrate(
     _ form: Form, _ machine: TestMachine, _ range: VirtualRange
@@ -68,46 +63,6 @@ import Testing
       return nil
     } catch {
       return error
-    }
-  }
-
-  @Test(arguments: Form.allCases, Bad.allCases)
-  func badArguments_areEINVAL_andChangeNothing(_ form: Form, _ bad: Bad) throws {
-    let machine = try TestMachine()
-    try machine.run {
-      let range = try await machine.map(pages: 4)
-      let entries = (0..<4).map { machine.space.entry(at: range.page($0)) }
-      let counters = machine.space.counters
-      var start = range.start
-      var end = range.end
-      var room = 8
-      switch bad {
-      case .unalignedStart: start = start + 1
-      case .unalignedEnd: end = end - 1
-      case .empty: end = start
-      case .reversed: (start, end) = (end - 4096, start)
-      case .before: start = start - 4096
-      case .beyond: end = end + 4096
-      case .nowhere: (start, end) = (VirtualAddress(0x5000), VirtualAddress(0x6000))
-      case .twoMappings: try await machine.space.protect(range.subrange(2..<4), .read)
-      case .special, .pfnMap, .mixedMap:
-        let flags: VMA.Flags =
-          bad == .special
-          ? .special : bad == .pfnMap ? [.special, .pfnMap] : [.special, .mixedMap]
-        start = try await machine.space.map(bytes: 4096, .readWrite, flags: flags)
-        end = start + 4096
-      case .tooSmallArrays: room = 3
-      }
-      let error = await Self.attempt(form, machine, start, end, room: room)
-      let rounds = form == .callbacks2017 && (bad == .unalignedStart || bad == .unalignedEnd)
-      #expect(error == (rounds ? nil : .EINVAL), "2017 rounds ends down")
-      #expect(machine.device.free.count == 128)
-      try machine.check()
-      if bad != .twoMappings && !rounds {
-        #expect((0..<4).map { machine.space.entry(at: range.page($0)) } == entries)
-        #expect(machine.space.counters == counters)
-      }
-      try await machine.expectPattern(range)
     }
   }
 

@@ -3,27 +3,34 @@ import KernelRuntime
 import LinuxMM
 import Testing
 
-/// Linux, tools/testing/selftests/mm/cow.c, the cases of base pages.
+/// Linux, tools/testing/selftests/mm/cow.c: anonymous memory in private mappings, each case on base
+/// pages and on huge ones, whole and in parts, in RAM and in swap space.
 @Suite struct CowSelftests {
-  private static let old = TestMachine.word(0)
-  private static let new: UInt64 = 0xc0
+  private static func new(_ page: Int) -> UInt64 { 0xc000 + UInt64(page) }
 
-  /// What a page that somebody holds shows.
-  private func word(_ machine: TestMachine, _ held: UserPages) -> UInt64 {
-    machine.mm.ram.load(UInt64.self, at: held.pfns[0].index << 12)
+  /// The words that a process sees, or that somebody who holds the pages sees.
+  private func words(_ space: AddressSpace, _ range: VirtualRange) async throws -> [UInt64] {
+    var words: [UInt64] = []
+    for page in CowRun.sample(range) { words.append(try await space.read(range.page(page))) }
+    return words
   }
 
-  /// Parent and child with one page between them; `body` plays what the two do.
-  private func fork(
-    _ body: @escaping (TestMachine, _ child: AddressSpace, VirtualRange) async throws -> Void
-  ) throws {
-    let machine = try TestMachine()
-    try machine.run {
-      let range = try await machine.map(pages: 1)
-      let child = try await machine.space.fork("child")
-      try await body(machine, child, range)
-      if !child.isExiting { await child.exit() }
+  private func words(
+    _ machine: TestMachine, _ held: UserPages, _ range: VirtualRange
+  ) -> [UInt64] {
+    CowRun.sample(range).map {
+      machine.mm.ram.load(UInt64.self, at: held.pfns[$0].index << 12)
     }
+  }
+
+  private func old(_ range: VirtualRange) -> [UInt64] {
+    CowRun.sample(range).map { TestMachine.word($0) }
+  }
+
+  private func new(_ range: VirtualRange) -> [UInt64] { CowRun.sample(range).map(Self.new) }
+
+  private func modify(_ space: AddressSpace, _ range: VirtualRange) async throws {
+    for page in CowRun.sample(range) { try await space.write(range.page(page), Self.new(page)) }
   }
 
   /// Takes the right to write away and gives it back, which must not undo the sharing.
@@ -32,85 +39,91 @@ import Testing
     try await space.protect(range, .readWrite)
   }
 
-  private func basic(mprotect: Bool) throws {
-    try fork { machine, child, range in
+  private func basic(_ run: CowRun, mprotect: Bool) throws {
+    try run.play { machine, range in
+      let child = try await machine.space.fork("child")
       if mprotect { try await self.mprotect(machine.space, range) }
-      try await machine.write(range.start, Self.new)
-      #expect(try await child.read(range.start) == Self.old)
+      try await self.modify(machine.space, range)
+      #expect(try await self.words(child, range) == self.old(range))
+      await child.exit()
     }
   }
 
-  @Test("cow: Basic COW after fork()")
-  func basic() throws { try basic(mprotect: false) }
+  @Test("cow: Basic COW after fork()", arguments: CowRun.allCases)
+  func basic(_ run: CowRun) throws { try basic(run, mprotect: false) }
 
-  @Test("cow: Basic COW after fork() with mprotect() optimization")
-  func basicMprotect() throws { try basic(mprotect: true) }
+  @Test("cow: Basic COW after fork() with mprotect() optimization", arguments: CowRun.allCases)
+  func basicMprotect(_ run: CowRun) throws { try basic(run, mprotect: true) }
 
-  private func spliceInChild(mprotect: Bool) throws {
-    try fork { machine, child, range in
-      let held = try await child.getUserPages(range.start, pages: 1)
+  private func spliceInChild(_ run: CowRun, mprotect: Bool) throws {
+    try run.play { machine, range in
+      let child = try await machine.space.fork("child")
+      let held = try await child.getUserPages(range.start, pages: range.pages)
+      try #require(held.count == range.pages)
       try await child.unmap(range)
       if mprotect { try await self.mprotect(machine.space, range) }
-      try await machine.write(range.start, Self.new)
-      #expect(self.word(machine, held) == Self.old)
+      try await self.modify(machine.space, range)
+      #expect(self.words(machine, held, range) == self.old(range))
       machine.mm.release(held)
+      await child.exit()
     }
   }
 
-  @Test("cow: vmsplice() + unmap in child")
-  func spliceInChild() throws { try spliceInChild(mprotect: false) }
+  @Test("cow: vmsplice() + unmap in child", arguments: CowRun.allCases)
+  func spliceInChild(_ run: CowRun) throws { try spliceInChild(run, mprotect: false) }
 
-  @Test("cow: vmsplice() + unmap in child with mprotect() optimization")
-  func spliceInChildMprotect() throws { try spliceInChild(mprotect: true) }
+  @Test(
+    "cow: vmsplice() + unmap in child with mprotect() optimization", arguments: CowRun.allCases)
+  func spliceInChildMprotect(_ run: CowRun) throws { try spliceInChild(run, mprotect: true) }
 
-  private func spliceInParent(beforeFork: Bool) throws {
-    let machine = try TestMachine()
-    try machine.run {
-      let range = try await machine.map(pages: 1)
+  private func spliceInParent(_ run: CowRun, beforeFork: Bool) throws {
+    try run.play { machine, range in
       var held: UserPages?
-      if beforeFork { held = try await machine.space.getUserPages(range.start, pages: 1) }
+      if beforeFork {
+        held = try await machine.space.getUserPages(range.start, pages: range.pages)
+      }
       let child = try await machine.space.fork("child")
-      if !beforeFork { held = try await machine.space.getUserPages(range.start, pages: 1) }
+      if !beforeFork {
+        held = try await machine.space.getUserPages(range.start, pages: range.pages)
+      }
       try await machine.space.unmap(range)
-      try await child.write(range.start, Self.new)
+      try await self.modify(child, range)
       let pages = try #require(held)
-      #expect(self.word(machine, pages) == Self.old)
+      #expect(self.words(machine, pages, range) == self.old(range))
       machine.mm.release(pages)
       await child.exit()
     }
   }
 
-  @Test("cow: vmsplice() before fork(), unmap in parent after fork()")
-  func spliceBeforeFork() throws { try spliceInParent(beforeFork: true) }
+  @Test(
+    "cow: vmsplice() before fork(), unmap in parent after fork()", arguments: CowRun.allCases)
+  func spliceBeforeFork(_ run: CowRun) throws { try spliceInParent(run, beforeFork: true) }
 
-  @Test("cow: vmsplice() + unmap in parent after fork()")
-  func spliceAfterFork() throws { try spliceInParent(beforeFork: false) }
+  @Test("cow: vmsplice() + unmap in parent after fork()", arguments: CowRun.allCases)
+  func spliceAfterFork(_ run: CowRun) throws { try spliceInParent(run, beforeFork: false) }
 
-  @Test("cow: R/O-mapping a page registered as iouring fixed buffer")
-  func readOnlyFixedBuffer() throws {
-    let machine = try TestMachine()
-    try machine.run {
-      let range = try await machine.map(pages: 1)
+  @Test(
+    "cow: R/O-mapping a page registered as iouring fixed buffer", arguments: CowRun.allCases)
+  func readOnlyFixedBuffer(_ run: CowRun) throws {
+    try run.play { machine, range in
       let pinned = try await machine.space.pinUserPages(
-        range.start, pages: 1, [.write, .longTerm])
+        range.start, pages: range.pages, [.write, .longTerm])
       try await self.mprotect(machine.space, range)
-      try await machine.write(range.start, Self.new)
-      #expect(self.word(machine, pinned) == Self.new)
+      try await self.modify(machine.space, range)
+      #expect(self.words(machine, pinned, range) == self.new(range))
       machine.mm.unpin(pinned)
     }
   }
 
-  @Test("cow: fork() with an iouring fixed buffer")
-  func forkFixedBuffer() throws {
-    let machine = try TestMachine()
-    try machine.run {
-      let range = try await machine.map(pages: 1)
+  @Test("cow: fork() with an iouring fixed buffer", arguments: CowRun.allCases)
+  func forkFixedBuffer(_ run: CowRun) throws {
+    try run.play { machine, range in
       let pinned = try await machine.space.pinUserPages(
-        range.start, pages: 1, [.write, .longTerm])
+        range.start, pages: range.pages, [.write, .longTerm])
       let child = try await machine.space.fork("child")
-      try await machine.write(range.start, Self.new)
-      #expect(self.word(machine, pinned) == Self.new)
-      #expect(try await child.read(range.start) == Self.old)
+      try await self.modify(machine.space, range)
+      #expect(self.words(machine, pinned, range) == self.new(range))
+      #expect(try await self.words(child, range) == self.old(range))
       machine.mm.unpin(pinned)
       await child.exit()
     }
@@ -119,46 +132,49 @@ import Testing
   private enum Sharing { case shared, previouslyShared, exclusive }
 
   /// A page that was pinned for reading must stay the one that the process writes.
-  private func readPin(_ sharing: Sharing, fast: Bool) throws {
-    let machine = try TestMachine()
-    try machine.run {
+  private func readPin(_ run: CowRun, _ sharing: Sharing, fast: Bool) throws {
+    try run.play { machine, range in
       let space = machine.space
-      let range = try await machine.map(pages: 1)
       var child: AddressSpace?
       if sharing != .exclusive { child = try await space.fork("child") }
       if sharing == .previouslyShared { await child?.exit() }
       try await space.protect(range, .read)
       let pinned =
         fast
-        ? try await space.pinUserPagesFast(range.start, pages: 1, .longTerm)
-        : try await space.pinUserPages(range.start, pages: 1, .longTerm)
-      #expect(self.word(machine, pinned) == Self.old)
+        ? try await space.pinUserPagesFast(range.start, pages: range.pages, .longTerm)
+        : try await space.pinUserPages(range.start, pages: range.pages, .longTerm)
+      try #require(pinned.count == range.pages)
+      #expect(self.words(machine, pinned, range) == self.old(range))
       try await space.protect(range, .readWrite)
-      try await machine.write(range.start, Self.new)
-      #expect(self.word(machine, pinned) == Self.new)
+      try await self.modify(space, range)
+      #expect(self.words(machine, pinned, range) == self.new(range))
       machine.mm.unpin(pinned)
-      if sharing == .shared {
-        #expect(try await child?.read(range.start) == Self.old)
-        await child?.exit()
+      if sharing == .shared, let child {
+        #expect(try await self.words(child, range) == self.old(range))
+        await child.exit()
       }
     }
   }
 
-  @Test("cow: R/O GUP pin on R/O-mapped shared page")
-  func pinShared() throws { try readPin(.shared, fast: false) }
+  @Test("cow: R/O GUP pin on R/O-mapped shared page", arguments: CowRun.allCases)
+  func pinShared(_ run: CowRun) throws { try readPin(run, .shared, fast: false) }
 
-  @Test("cow: R/O GUP-fast pin on R/O-mapped shared page")
-  func fastPinShared() throws { try readPin(.shared, fast: true) }
+  @Test("cow: R/O GUP-fast pin on R/O-mapped shared page", arguments: CowRun.allCases)
+  func fastPinShared(_ run: CowRun) throws { try readPin(run, .shared, fast: true) }
 
-  @Test("cow: R/O GUP pin on R/O-mapped previously-shared page")
-  func pinPreviouslyShared() throws { try readPin(.previouslyShared, fast: false) }
+  @Test("cow: R/O GUP pin on R/O-mapped previously-shared page", arguments: CowRun.allCases)
+  func pinPreviouslyShared(_ run: CowRun) throws {
+    try readPin(run, .previouslyShared, fast: false)
+  }
 
-  @Test("cow: R/O GUP-fast pin on R/O-mapped previously-shared page")
-  func fastPinPreviouslyShared() throws { try readPin(.previouslyShared, fast: true) }
+  @Test("cow: R/O GUP-fast pin on R/O-mapped previously-shared page", arguments: CowRun.allCases)
+  func fastPinPreviouslyShared(_ run: CowRun) throws {
+    try readPin(run, .previouslyShared, fast: true)
+  }
 
-  @Test("cow: R/O GUP pin on R/O-mapped exclusive page")
-  func pinExclusive() throws { try readPin(.exclusive, fast: false) }
+  @Test("cow: R/O GUP pin on R/O-mapped exclusive page", arguments: CowRun.allCases)
+  func pinExclusive(_ run: CowRun) throws { try readPin(run, .exclusive, fast: false) }
 
-  @Test("cow: R/O GUP-fast pin on R/O-mapped exclusive page")
-  func fastPinExclusive() throws { try readPin(.exclusive, fast: true) }
+  @Test("cow: R/O GUP-fast pin on R/O-mapped exclusive page", arguments: CowRun.allCases)
+  func fastPinExclusive(_ run: CowRun) throws { try readPin(run, .exclusive, fast: true) }
 }

@@ -12,10 +12,21 @@ import Testing
     await machine.space.mmapLock.lockShared()
     defer { machine.space.mmapLock.unlockShared() }
     let pages = try await machine.space.migrateSetup(
-      MigrationRequest(range, owner: machine.device.owner, select: .system),
+      MigrationRequest(range, owner: machine.device.owner, select: [.system, .compound]),
       MigrationBuffers(pages: range.pages))
     for index in 0..<pages.count where pages[source: index].migrates {
-      guard let old = pages[source: index].pfn, let new = try? mm.allocatePage() else { continue }
+      guard let old = pages[source: index].pfn else { continue }
+      if pages[source: index].isCompound {
+        guard let new = try? mm.allocateHugePage() else { continue }
+        let isLocked = mm.tryLock(new)
+        #expect(isLocked)
+        await machine.kernel.point()
+        mm.ram.copy(
+          from: mm.ram, at: old.index << 12, to: new.index << 12, length: PageSize.hugeBytes)
+        pages[destination: index] = MigratePFN(huge: new)
+        continue
+      }
+      guard let new = try? mm.allocatePage() else { continue }
       let isLocked = mm.tryLock(new)
       #expect(isLocked)
       await machine.kernel.point()
@@ -29,13 +40,15 @@ import Testing
   }
 
   /// Reads until the mover is done, then looks at what was met.
-  private func play(_ seed: UInt64, shared: Bool) throws {
-    let machine = try TestMachine(choices: RandomWalkChoices(seed: seed))
+  private func play(_ seed: UInt64, shared: Bool, pages: Int = 1) throws {
+    let choices = RandomWalkChoices(seed: seed)
+    let machine =
+      pages > 1 ? try TestMachine.huge(choices: choices) : try TestMachine(choices: choices)
     try machine.run("seed \(seed)") {
       let start = try await machine.space.map(
-        bytes: 4096, .readWrite, flags: shared ? [.anonymous, .shared] : .anonymous)
-      let range = VirtualRange(start: start, pages: 1)
-      try await machine.fill(range, 0)
+        bytes: UInt64(pages) << 12, .readWrite, flags: shared ? [.anonymous, .shared] : .anonymous)
+      let range = VirtualRange(start: start, pages: pages)
+      for page in stride(from: 0, to: pages, by: 64) { try await machine.fill(range, page) }
       // Private memory is read by tasks of one process, shared memory by processes.
       var spaces = [machine.space, machine.space]
       if shared { spaces = [try await machine.space.fork("1"), try await machine.space.fork("2")] }
@@ -54,14 +67,20 @@ import Testing
       isOver = true
       for reader in readers { await reader.join() }
       #expect(moved > 0, "seed \(seed)")
+      if pages > 1 { #expect(machine.isHuge(range), "seed \(seed)") }
       for space in spaces where space !== machine.space { await space.exit() }
       await machine.mm.drainLRUOfAllCPUs()
-      try await machine.expectPattern(range)
+      try await machine.expectPattern(range, step: 64)
     }
   }
 
   @Test("migration: private_anon", arguments: UInt64(0)..<10)
   func privateAnonymous(seed: UInt64) throws { try play(seed, shared: false) }
+
+  @Test("migration: private_anon_thp", arguments: UInt64(0)..<4)
+  func privateAnonymousHuge(seed: UInt64) throws {
+    try play(seed, shared: false, pages: HugePage.pages)
+  }
 
   @Test("migration: shared_anon", arguments: UInt64(0)..<10)
   func sharedAnonymous(seed: UInt64) throws { try play(seed, shared: true) }

@@ -54,9 +54,12 @@ public struct PreparedMigration: ~Copyable {
     return CollectedPages(buffers)
   }
 
-  /// Puts every page back.
-  public consuming func cancel() async {
-    await buffers.takeBack(hasPending, MigrationReason(.declined))
+  /// Puts every page back; `reason` is what is kept for each of them: a driver whose mirror was
+  /// invalidated since the walk gives ``MigrationReason/Kind/notifierRetry``.
+  public consuming func cancel(
+    because reason: MigrationReason = MigrationReason(.declined)
+  ) async {
+    await buffers.takeBack(hasPending, reason)
   }
 
   deinit {
@@ -86,8 +89,11 @@ extension AddressSpace {
     await kernel.point()
     guard !range.range.isEmpty else { throw .EINVAL }
     guard let vma = find(range.range.start), vma.range.contains(range.range) else { throw .ERANGE }
-    guard !range.notifier.readRetry(range.sequence) else { throw .EBUSY }
-    try kernel.failures.check(.hmmRetry)
+    let isInjected = kernel.failures.fires(.hmmRetry)
+    guard !isInjected, !range.notifier.readRetry(range.sequence) else {
+      buffers.explainRetry(range.range, who: isInjected ? InjectionPoint.hmmRetry.name : nil)
+      throw .EBUSY
+    }
     let request = MigrationRequest(range.range, owner: range.owner, select: range.select)
     for place in range.pfns.indices { range.pfns[place] = .none }
     let prepared = try await prepare(vma, request, buffers, range.faults)
@@ -141,6 +147,13 @@ extension MigrationBuffers {
     manager.kernel.trace.record(
       .migrateCollect, start.rawValue, UInt64(count), UInt64(collected))
     phase = .collected
+  }
+
+  /// Says of each place of a range that it was invalidated before it could be looked at.
+  fileprivate func explainRetry(_ range: VirtualRange, who: String?) {
+    guard let reasons, range.pages <= capacity else { return }
+    reasons.begin(range.pages)
+    for place in 0..<range.pages { reasons.note(place, MigrationReason(.notifierRetry, who: who)) }
   }
 
   /// Puts every page of a prepared range back.

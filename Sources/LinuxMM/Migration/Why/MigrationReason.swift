@@ -107,7 +107,7 @@ extension MigrationReason.Kind {
     case .notMapped: "nothing is mapped there"
     case .specialMapping: "a driver's own mapping (VM_SPECIAL)"
     case .hugetlb: "a mapping of hugetlb pages"
-    case .emptyPlace: "an empty place of a mapping that is not anonymous"
+    case .emptyPlace: "an empty place that nothing moves to or from"
     case .watched: "an empty place that a userfaultfd watches"
     case .reaped: "the process's memory was reaped under an OOM kill"
     case .overLimit: "the process's group is at its memory limit"
