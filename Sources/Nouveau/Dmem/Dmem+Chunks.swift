@@ -70,6 +70,17 @@ extension Dmem {
   /// Whether ``reserve(_:)`` of so many pages needs no new chunk.
   func canReserve(_ pages: Int) -> Bool { available >= pages }
 
+  /// Makes one more chunk, or finds that another task made one meanwhile; false when none can be
+  /// had.
+  func makeChunk() async -> Bool {
+    do throws(KernelError) {
+      try await addChunk(ifFewerThan: available + 1)
+      return true
+    } catch {
+      return false
+    }
+  }
+
   /// Makes one chunk unless another task has made enough meanwhile.
   ///
   /// Each step that fails takes back the steps before it (bugs.md G02: a range that stays
@@ -138,6 +149,12 @@ extension Dmem {
     }
   }
 
+  /// A huge page of the device is base pages now, which come back one by one. Atomic context.
+  func folioSplit(_ range: PFNRange) {
+    counters.folioSplits += 1
+    kernel.trace.record(.dmemFolioSplit, range.start.rawValue)
+  }
+
   /// Gives empty chunks back beyond the first `kept`; the number given back.
   ///
   /// A chunk whose pages are promised stays. LOCKING: takes the dmem mutex; sleeps.
@@ -202,6 +219,8 @@ final class DmemPageOperations: DevicePagemapOperations {
   func pageFree(_ pfn: PFN) { dmem.pagesFree(PFNRange(start: pfn, count: 1)) }
 
   func pagesFree(_ range: PFNRange) { dmem.pagesFree(range) }
+
+  func folioSplit(_ range: PFNRange) { dmem.folioSplit(range) }
 
   func migrateToRAM(_ fault: DeviceFault) async -> FaultOutcome { await dmem.migrateToRAM(fault) }
 }

@@ -94,7 +94,7 @@ extension Dmem {
       pages.abandon()
       return nil
     }
-    await mm.makeRoom(pages: pages.collected)
+    await mm.makeRoom(pages: pagesWanted(pages.collected))
     var failure: KernelError?
     var index = 0
     while index < pages.count {
@@ -113,7 +113,7 @@ extension Dmem {
     }
     unmapAll(scratch)
     let committed = await pages.commit()
-    let moved = (0..<committed.count).count { committed[source: $0].migrates }
+    let moved = movedPages(committed)
     committed.finalize()
     counters.evicted += UInt64(moved)
     result.evicted += moved

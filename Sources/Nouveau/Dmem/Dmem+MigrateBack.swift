@@ -46,7 +46,7 @@ extension Dmem {
   ) async throws(KernelError) -> ReturningBatch {
     let start = kernel.now
     let scratch = takeScratch()
-    let request = MigrationRequest(range, owner: owner, select: .devicePrivate)
+    let request = MigrationRequest(range, owner: owner, select: selectionBack)
     let pages: CollectedPages
     do throws(KernelError) {
       pages = try await space.migrateSetup(request, scratch.buffers)
@@ -58,7 +58,7 @@ extension Dmem {
     var failure: KernelError?
     if pages.collected > 0 {
       await stopDeviceAccess(of: space, range)
-      await mm.makeRoom(pages: pages.collected)
+      await mm.makeRoom(pages: pagesWanted(pages.collected))
       var index = 0
       while index < pages.count {
         do throws(KernelError) {
@@ -98,7 +98,7 @@ extension Dmem {
     }
     unmapAll(scratch)
     let committed = await pages.commit()
-    let count = (0..<committed.count).count { committed[source: $0].migrates }
+    let count = movedPages(committed)
     committed.finalize()
     counters.toRAM += UInt64(count)
     moved += count

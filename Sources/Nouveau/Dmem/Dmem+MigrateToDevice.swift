@@ -15,6 +15,8 @@ public struct MigrationResult: Hashable, Sendable {
   public var error: KernelError?
   /// What came from other GPUs; of it, ``moved`` counts what was copied directly.
   public var fetched = FetchedPages()
+  /// Huge pages that went as base pages although the policy keeps them whole, and why.
+  public var split: [StayedRange] = []
   /// Why the skipped pages stayed, by address; empty unless the caller asked.
   public var stayed: [StayedRange] = []
 
@@ -22,7 +24,7 @@ public struct MigrationResult: Hashable, Sendable {
 }
 
 /// A batch that has been collected and whose copies are under way.
-private struct BatchInFlight: ~Copyable {
+struct BatchInFlight: ~Copyable {
   let pages: CollectedPages
   let scratch: MigrationScratch
   /// Nil when nothing had to be copied, or the copies couldn't be submitted.
@@ -68,10 +70,10 @@ extension Dmem {
       }
       do throws(KernelError) {
         // No chunk is made while a batch's pages are locked: making one could wait for memory.
-        if !canReserve(batch.pages), let previous = inFlight.take() {
+        if mayNeedChunk(for: batch, of: space), let previous = inFlight.take() {
           await finish(previous, svmm, &result)
         }
-        let started = try await begin(svmm, batch, explains: explains)
+        let started = try await start(svmm, batch, explains: explains, &result)
         if let previous = inFlight.take() { await finish(previous, svmm, &result) }
         inFlight = consume started
       } catch {
@@ -100,6 +102,7 @@ extension Dmem {
         return parts.map { VirtualRange($0.start, min($0.start + step, $0.end)) }
       }
     #endif
+    if policy.hugeFolios { return blocks(of: parts) }
     return parts.flatMap { part in
       stride(from: part.start.rawValue, to: part.end.rawValue, by: Int(step)).map { start in
         VirtualRange(
@@ -122,6 +125,17 @@ extension Dmem {
       next = end
     }
     return parts
+  }
+
+  private func start(
+    _ svmm: SVMM, _ range: VirtualRange, explains: Bool, _ result: inout MigrationResult
+  ) async throws(KernelError) -> BatchInFlight {
+    if policy.hugeFolios,
+      let whole = try await beginWhole(svmm, range, explains: explains, &result)
+    {
+      return whole
+    }
+    return try await begin(svmm, range, explains: explains)
   }
 
   /// Collects a batch and starts its copies. Kernel: nouveau_dmem_migrate_chunk, first half
@@ -241,20 +255,34 @@ extension Dmem {
       if result.error == nil { result.error = error }
       dropAllDestinations(pages, scratch)
       pages.abandon(because: MigrationReason(.copyFailed, error: error))
-      result.stayed.append(range.start, scratch.buffers, pages: range.pages)
+      noteStayed(range, scratch, &result)
       spareScratch.append(scratch)
       return
     }
     unmapAll(scratch)
     let committed = await pages.commit()
+    if policy.hugeFolios, committed[source: 0].isCompound, committed[source: 0].migrates {
+      counters.hugeToDevice += 1
+    }
     let moved = await svmm.map(committed, at: range.start, dmem: self)
     counters.toDevice += UInt64(moved.pages)
     counters.cleared += UInt64(moved.withoutSource)
     result.moved += moved.pages
     committed.finalize()
-    result.stayed.append(range.start, scratch.buffers, pages: range.pages)
+    noteStayed(range, scratch, &result)
     kernel.trace.span(
       .dmemBatch, since: start, range.start.rawValue, UInt64(range.pages), UInt64(moved.pages))
     spareScratch.append(scratch)
+  }
+
+  /// Adds the reasons of the pages that stayed; that of a huge page stands at its first.
+  private func noteStayed(
+    _ range: VirtualRange, _ scratch: MigrationScratch, _ result: inout MigrationResult
+  ) {
+    if policy.hugeFolios, scratch.isWhole, let reason = scratch.buffers.reason(0) {
+      result.stayed.append(range, reason)
+    } else {
+      result.stayed.append(range.start, scratch.buffers, pages: range.pages)
+    }
   }
 }

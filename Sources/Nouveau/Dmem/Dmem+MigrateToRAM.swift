@@ -37,11 +37,15 @@ extension Dmem {
   private func bringBack(_ fault: DeviceFault) async -> FaultOutcome {
     let space = fault.space
     guard let area = space.find(fault.address) else { return .sigbus(.EFAULT) }
-    let window = policy.faultAround.window(around: fault.address, in: area.range)
+    let window =
+      fault.order > 0
+      ? hugeBlock(around: fault.address)
+      : policy.faultAround.window(around: fault.address, in: area.range)
     let scratch = takeScratch()
     defer { spareScratch.append(scratch) }
     let request = MigrationRequest(
-      window, owner: owner, select: .devicePrivate, faultPage: fault.page)
+      window, owner: owner, select: fault.order > 0 ? selectionBack : .devicePrivate,
+      faultPage: fault.page)
     let pages: CollectedPages
     do throws(KernelError) {
       pages = try await space.migrateSetup(request, scratch.buffers)
@@ -56,14 +60,16 @@ extension Dmem {
     let faultIndex = Int((fault.address.pageBase - window.start) / UInt64(PageSize.bytes))
     await stopDeviceAccess(of: space, window)
 
-    await mm.makeRoom(pages: pages.collected)
+    scratch.wantedPlace = faultIndex
+    await mm.makeRoom(pages: fault.order > 0 ? pagesWanted(pages.collected) : pages.collected)
+    let isWhole = pages[source: 0].isCompound
     var allocationError: KernelError?
     var index = 0
     while index < pages.count {
       do throws(KernelError) {
         index += try planToRAM(from: index, pages, scratch)
       } catch {
-        if index == faultIndex { allocationError = error }
+        if index == faultIndex || isWhole { allocationError = error }
         index += 1
       }
     }
@@ -82,7 +88,7 @@ extension Dmem {
     }
     unmapAll(scratch)
     let committed = await pages.commit()
-    let moved = (0..<committed.count).count { committed[source: $0].migrates }
+    let moved = movedPages(committed)
     counters.toRAM += UInt64(moved)
     committed.finalize()
     return .done
@@ -97,6 +103,10 @@ extension Dmem {
     guard pages[source: index].migrates, let source = pages[source: index].pfn,
       let chunk = chunk(of: source)
     else { return 1 }
+    if pages[source: index].isCompound {
+      try planWholeToRAM(pages, source, chunk, scratch)
+      return DmemChunk.pages
+    }
     let inChunk = Int(chunk.range.end.rawValue - source.rawValue)
     let wanted = min(sourceRun(pages, from: index), inChunk)
     let frames = try mm.allocateLockedRun(upTo: wanted)

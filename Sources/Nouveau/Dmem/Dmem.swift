@@ -87,6 +87,7 @@ package final class Dmem {
     let launchDwords = max(device.chip.copyMethods.copyDwords, device.chip.copyMethods.clearDwords)
     let fitting = (channel.ring.maximumDwords - FenceContext.dwords) / launchDwords
     self.policy.batchPages = min(policy.batchPages, fitting)
+    if fitting < DmemChunk.pages { self.policy.hugeFolios = false }
     owner = PagemapOwner(device.named("nouveau"))
     chunkMutex = SleepingLock(kernel, .dmem)
     activity = WaitQueue(kernel, device.named("nouveau dmem resume"))

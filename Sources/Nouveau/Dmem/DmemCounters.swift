@@ -24,6 +24,14 @@ public struct DmemCounters: Hashable, Sendable {
   /// Chunks made and given back.
   public var chunksMade: UInt64 = 0
   public var chunksReturned: UInt64 = 0
+  /// Huge pages that moved to the device as one, and back as one; their base pages are counted in
+  /// ``toDevice`` and the like as well.
+  public var hugeToDevice: UInt64 = 0
+  public var hugeToRAM: UInt64 = 0
+  /// Huge pages that went as base pages for want of a whole chunk, or of a huge page of RAM.
+  public var hugeSplits: UInt64 = 0
+  /// Huge pages of the device that became base pages, for whatever reason.
+  public var folioSplits: UInt64 = 0
   /// Copied from another GPU's memory; counted in ``toDevice`` as well.
   public var fromPeers: UInt64 = 0
   /// How often pages of another GPU were to be copied directly and could not be.
@@ -38,7 +46,8 @@ public struct DmemCounters: Hashable, Sendable {
       ("faults", faults), ("faultErrors", faultErrors), ("skipped", skipped),
       ("copyFailures", copyFailures), ("lost", lost), ("launches", launches),
       ("chunksMade", chunksMade), ("chunksReturned", chunksReturned),
-      ("fromPeers", fromPeers), ("peerFallbacks", peerFallbacks),
+      ("hugeToDevice", hugeToDevice), ("hugeToRAM", hugeToRAM), ("hugeSplits", hugeSplits),
+      ("folioSplits", folioSplits), ("fromPeers", fromPeers), ("peerFallbacks", peerFallbacks),
     ]
   }
 }

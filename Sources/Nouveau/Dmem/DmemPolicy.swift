@@ -60,6 +60,10 @@ public struct DmemPolicy {
   public var batchesInFlight: Int
   /// Empty chunks that are kept for later; further ones are given back. nouveau keeps all.
   public var emptyChunksKept: Int
+  /// Huge pages stay whole on the device where a whole chunk can be had; a rule set merged after
+  /// Linux 6.12, which splits them. A batch is then up to one block of 2 MiB. Needs push buffers
+  /// with room for 512 launches, and is ignored without.
+  public var hugeFolios = false
   /// What a migration to this GPU does with pages of another.
   public var peers = PeerPolicy.stay
   /// Whose copy engine moves pages between two GPUs.

@@ -10,5 +10,7 @@ extension TraceKind {
   package static let dmemPeerCopy = TraceKind(
     "dmem.peer_copy", ["va", "pages", "moved"], shape: .span)
   package static let dmemPeerFallback = TraceKind("dmem.peer_fallback", ["va", "pages", "errno"])
+  /// A huge page of the device became base pages.
+  package static let dmemFolioSplit = TraceKind("dmem.folio_split", ["pfn"])
   package static let dmemMapped = TraceKind("dmem.mapped", ["va", "pages"])
 }

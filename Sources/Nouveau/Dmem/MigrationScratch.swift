@@ -13,6 +13,10 @@ final class MigrationScratch {
   var generation = 0
   /// Pages of the host that stand in the copy channel's window until the copies are complete.
   var lease: CopyWindow.Lease?
+  /// The migration is of one huge page.
+  var isWhole = false
+  /// Where in a huge page that comes back in parts the touched page is.
+  var wantedPlace = 0
   /// What this migration has mapped for the device and not yet unmapped.
   private(set) var mapped: [(address: DMAAddress, pages: Int, direction: DMADirection)] = []
   /// What of another GPU's memory it has mapped; nearly always nothing.
@@ -53,5 +57,7 @@ final class MigrationScratch {
     invariant(lease == nil, "a migration ends with pages in the copy window")
     invariant(mapped.isEmpty, "a migration ends with \(mapped.count) pages still mapped")
     plan.removeAll()
+    isWhole = false
+    wantedPlace = 0
   }
 }

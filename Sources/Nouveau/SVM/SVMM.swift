@@ -128,6 +128,17 @@ package final class SVMM {
         index += 1
         continue
       }
+      if source.isCompound {
+        // One word for a whole chunk.
+        runs.append(
+          GPUPTERun(
+            start: index, pages: DmemChunk.pages,
+            first: .vram(chunk.address(of: page), writable: source.isWritable)))
+        moved += DmemChunk.pages
+        if !source.isValid { withoutSource += DmemChunk.pages }
+        index += DmemChunk.pages
+        continue
+      }
       let left = Int(chunk.range.end.rawValue - page.rawValue)
       let end = min(committed.count, index + left)
       let first = index

@@ -110,6 +110,9 @@ extension MachineTarget {
     switch name {
     case "pages-to-device": return dmem.toDevice
     case "pages-to-ram": return dmem.toRAM + dmem.evicted
+    case "huge-pages-to-device": return dmem.hugeToDevice
+    case "huge-pages-to-ram": return dmem.hugeToRAM
+    case "huge-page-splits": return dmem.hugeSplits
     case "pages-from-peers": return dmem.fromPeers
     case "peer-fallbacks": return dmem.peerFallbacks
     case "device-faults": return dmem.faults

@@ -62,6 +62,7 @@ public final class MachineTarget {
       batchPages: plan.batchPages ?? configuration.policy.batchPages,
       batchesInFlight: configuration.policy.batchesInFlight,
       emptyChunksKept: plan.keptChunks ?? configuration.policy.emptyChunksKept)
+    configuration.policy.hugeFolios = plan.hasHugeFolios
     if plan.gpuCount > 1 { try addGPUs(plan, &configuration) }
     return configuration
   }

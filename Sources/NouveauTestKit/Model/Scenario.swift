@@ -37,6 +37,8 @@ public struct MachinePlan: Hashable, Sendable {
   public var swapBytes: UInt64 = 0
   /// When faults use huge pages, by its name in the schema.
   public var hugePages = "never"
+  /// Huge pages stay whole on the device.
+  public var hasHugeFolios = false
   /// Empty chunks that are not given back unasked; nil for the driver's own choice.
   public var keptChunks: Int?
   /// GPUs, all alike.

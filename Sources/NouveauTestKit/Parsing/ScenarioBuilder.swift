@@ -45,6 +45,7 @@ struct ScenarioBuilder {
     plan.keptChunks = object["kept-chunks"].map { Int($0.number) }
     if let swap = object["swap"] { plan.swapBytes = swap.number }
     if let huge = object["huge-pages"] { plan.hugePages = huge.text }
+    plan.hasHugeFolios = object["huge-device-pages"]?.flag ?? false
     plan.gpuCount = object["gpus"].map { Int($0.number) } ?? 1
     if let peers = object["peers"] { plan.peers = peers.text }
     if let engine = object["peer-engine"] { plan.peerEngine = engine.text }

@@ -113,6 +113,10 @@ extension Schema {
             SchemaChoice("always", "wherever 2 MiB of anonymous memory fit"),
           ]), fallback: "never", example: "always", "When a first touch brings a page of 2 MiB."),
         SchemaKey(
+          "huge-device-pages", .flag, fallback: "false", example: "true",
+          "Huge pages stay whole on the device where a chunk is free as a whole; Linux 6.12 splits "
+            + "them."),
+        SchemaKey(
           "seed", .integer(0...UInt64.max), fallback: "0", example: "7",
           "Seeds random order and model draws; `--seed` on the command line overrides it."),
         SchemaKey(

@@ -92,6 +92,10 @@ extension Schema {
     SchemaChoice("clears", "of the pages that migrated to the device, those without a source"),
     SchemaChoice("copy-failures", "pages whose copy failed or timed out; they kept their place"),
     SchemaChoice("lost", "pages whose bytes went with a dead device"),
+    SchemaChoice("huge-pages-to-device", "huge pages that moved to the device as one"),
+    SchemaChoice("huge-pages-to-ram", "huge pages that came back as one"),
+    SchemaChoice(
+      "huge-page-splits", "huge pages that went as base pages, for want of a whole place"),
     SchemaChoice("pages-from-peers", "of the pages that migrated to a GPU, those from another's"),
     SchemaChoice("peer-fallbacks", "copies between two GPUs that had to go through RAM"),
     SchemaChoice("launches", "launches of a copy engine by the driver since the start"),
