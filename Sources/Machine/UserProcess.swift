@@ -81,7 +81,7 @@ public final class UserProcess {
   public func deviceLoad(_ address: VirtualAddress, count: Int, gpu: Int = 0)
     async throws(DeviceAccessError) -> [UInt8]
   {
-    let instance = try instance(address, gpu)
+    let instance = try await instance(address, gpu)
     let slot = machine.gpus[gpu]
     let (result, bytes) = await watchingFaults(slot) {
       await slot.gpu.load(instance: instance, GPUVirtualAddress(address.rawValue), count: count)
@@ -94,7 +94,7 @@ public final class UserProcess {
   public func deviceStore(
     _ address: VirtualAddress, _ bytes: [UInt8], gpu: Int = 0
   ) async throws(DeviceAccessError) {
-    let instance = try instance(address, gpu)
+    let instance = try await instance(address, gpu)
     let slot = machine.gpus[gpu]
     let result = await watchingFaults(slot) {
       await slot.gpu.store(instance: instance, GPUVirtualAddress(address.rawValue), bytes)
@@ -113,7 +113,7 @@ public final class UserProcess {
   public func deviceAtomicAdd(
     _ address: VirtualAddress, _ value: UInt32, gpu: Int = 0
   ) async throws(DeviceAccessError) -> UInt32 {
-    let instance = try instance(address, gpu)
+    let instance = try await instance(address, gpu)
     let slot = machine.gpus[gpu]
     let (result, old) = await watchingFaults(slot) {
       await slot.gpu.atomicAdd(instance: instance, GPUVirtualAddress(address.rawValue), value)
@@ -122,13 +122,20 @@ public final class UserProcess {
     return old
   }
 
+  /// Work reaches a device that sleeps once it is awake again.
   private func instance(
     _ address: VirtualAddress, _ gpu: Int
-  ) throws(DeviceAccessError) -> VRAMAddress {
-    guard contexts.indices.contains(gpu), let context = contexts[gpu] else {
+  ) async throws(DeviceAccessError) -> VRAMAddress {
+    guard contexts.indices.contains(gpu), let opened = contexts[gpu] else {
       throw .closed(address)
     }
-    return context.instanceAddress
+    do throws(KernelError) {
+      try await opened.waitUntilAwake()
+    } catch {
+      throw .asleep(address, error)
+    }
+    guard contexts[gpu] === opened else { throw .closed(address) }
+    return opened.instanceAddress
   }
 
   private func check(
@@ -136,7 +143,7 @@ public final class UserProcess {
   ) throws(DeviceAccessError) {
     switch result {
     case .completed: return
-    case .cancelled: throw .cancelled(address)
+    case .cancelled, .stopped: throw .cancelled(address)
     case .faulted: throw .faulted(address)
     case .lost: throw .lost(address)
     }
@@ -160,6 +167,8 @@ public enum DeviceAccessError: Error, Hashable, Sendable, CustomStringConvertibl
   case faulted(VirtualAddress)
   /// The GPU is gone.
   case lost(VirtualAddress)
+  /// The GPU sleeps, and the last attempt to wake it failed.
+  case asleep(VirtualAddress, KernelError)
 
   public var description: String {
     switch self {
@@ -167,6 +176,8 @@ public enum DeviceAccessError: Error, Hashable, Sendable, CustomStringConvertibl
     case .cancelled(let address): "the GPU's access to \(address) was cancelled"
     case .faulted(let address): "the GPU's access to \(address) faulted for good"
     case .lost(let address): "the GPU's access to \(address) on a lost device"
+    case .asleep(let address, let error):
+      "the GPU's access to \(address) on a device that could not be woken: \(error)"
     }
   }
 }

@@ -107,7 +107,7 @@ struct ExploreCommand: ParsableCommand {
     sweep.seed = seed
     sweep.shard = options.shard
     sweep.orders = plan
-    let report = sweep.run(flow)
+    let report = sweep.run(jobs: jobs) { flow }
     Terminal.progress("")
     if !options.forms.json {
       let isTold = !options.brief || !report.passed

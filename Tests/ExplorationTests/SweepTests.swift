@@ -156,16 +156,4 @@ import Testing
     #expect(report.passed, "\(report.table)")
     #expect(report.rows.map(\.returned) == ["EIO", "EIO"])
   }
-
-  @Test func passageLimit_keepsFirstAndLast() {
-    let flow = TaskFlow("many", points: [Canary.mapping]) { run in
-      run.task("worker") { () throws(KernelError) in
-        for _ in 0..<100 { try run.failures.check(Canary.mapping) }
-      }
-    }
-    var sweep = Sweep()
-    sweep.persistence = [.once]
-    sweep.passageLimit = 4
-    #expect(sweep.run(flow).rows.map { $0.injections[0].nth } == [1, 34, 67, 100])
-  }
 }

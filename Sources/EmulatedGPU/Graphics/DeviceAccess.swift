@@ -9,6 +9,8 @@ public enum DeviceAccessResult: Hashable, Sendable {
   case cancelled(NV_PFAULT.FaultType)
   /// A fault that is not replayable; the context is stopped.
   case faulted(NV_PFAULT.FaultType, GPUVirtualAddress)
+  /// The graphics engine is held in reset: the access was never done.
+  case stopped
   /// The device fell off the bus.
   case lost
 }
@@ -160,6 +162,7 @@ extension EmulatedGPU {
     var done = 0
     while done < count {
       guard !board.isLost else { return .lost }
+      guard NV_PMC.ENABLE_PGRAPH.get(unitEnable) == 1 else { return .stopped }
       board.touch()
       let at = address.rawValue &+ UInt64(done)
       let wanted = min(count - done, PageSize.bytes - Int(at & UInt64(PageSize.bytes - 1)))
@@ -220,6 +223,7 @@ extension EmulatedGPU {
   private func wait(_ packet: FaultPacket) async -> DeviceAccessResult? {
     if board.cost.faultLatency > 0 { await board.kernel.sleep(board.cost.faultLatency) }
     guard !board.isLost else { return .lost }
+    guard NV_PMC.ENABLE_PGRAPH.get(unitEnable) == 1 else { return .stopped }
     let parked = ParkedAccess(packet)
     parking.park(parked)
     await parking.queue.wait { [board] in parked.state != .waiting || board.isLost }

@@ -47,6 +47,11 @@ public final class FailurePlan {
   private var firstStrike: InlineArray<64, UInt64>?
   /// Told of each strike.
   public var observer: ((InjectionPoint, KernelError?) -> Void)?
+  /// Told of each passage, failing or not, for a run that learns where failures can strike. While
+  /// it is set the plan isn't quiet, so that passages are counted one by one as when a rule is
+  /// armed.
+  public var passageObserver: ((InjectionPoint) -> Void)? { didSet { updateArmed() } }
+  private var isSilent = false
 
   public init() {}
 
@@ -58,17 +63,25 @@ public final class FailurePlan {
       point: point, when: when, error: error ?? point.errors.first, base: passages[point.slot],
       isPinned: isPinned)
     rules.insert(rule, at: isPinned ? rules.count : rules.count { !$0.isPinned })
-    armed |= 1 << UInt64(point.slot)
+    updateArmed()
   }
 
   /// Takes back every rule of `point`, or all rules, but for pinned ones.
   public func disarm(_ point: InjectionPoint? = nil) {
     rules.removeAll { !$0.isPinned && (point == nil || $0.point == point) }
-    armed = rules.reduce(0) { $0 | 1 << UInt64($1.point.slot) }
+    updateArmed()
   }
 
   /// From here on no passage fails; the rules stay, so that their strikes can be read.
-  public func silence() { armed = 0 }
+  public func silence() {
+    isSilent = true
+    updateArmed()
+  }
+
+  private func updateArmed() {
+    let asked: UInt64 = isSilent ? 0 : rules.reduce(0) { $0 | 1 << UInt64($1.point.slot) }
+    armed = passageObserver == nil ? asked : .max
+  }
 
   /// How often `point` was passed.
   public func passages(of point: InjectionPoint) -> UInt64 { passages[point.slot] }
@@ -110,6 +123,8 @@ public final class FailurePlan {
   }
 
   private func strike(_ point: InjectionPoint) -> Rule? {
+    passageObserver?(point)
+    if isSilent { return nil }
     // Pinned rules stand at the end and come first: where a flow fails the same passage itself,
     // whoever asked for the failure must see it strike.
     for index in rules.indices.reversed() where rules[index].point == point && rules[index].isPinned

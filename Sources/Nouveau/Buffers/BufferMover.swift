@@ -104,6 +104,8 @@ struct BufferMover {
 
   /// One segment's launches, and their fence's end.
   private func submit(_ batch: ArraySlice<Launch>, _ toSystem: Bool) async throws(KernelError) {
+    // A channel that died with an earlier copy is made usable again by the next one.
+    if channel.isKilled { try await channel.rebuild() }
     try channel.device.kernel.failures.check(.copySubmit)
     var runs = batch.map { $0.run(toSystem) }
     var lease: CopyWindow.Lease?

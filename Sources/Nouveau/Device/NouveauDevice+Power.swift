@@ -5,8 +5,10 @@ import NVHardware
 
 extension NouveauDevice {
   /// Puts the device to sleep: its memory loses power. Clients first, then buffers to system
-  /// memory, then channels, fence words and instance memory. On an error the device works as
-  /// before.
+  /// memory, then channels, fence words and instance memory.
+  ///
+  /// On an error the device stays awake, and what was put to sleep before comes back. What can't,
+  /// such as a buffer whose copy fails too, is told the reason and tried again by ``resume()``.
   ///
   /// `EINVAL` unless the device is running, `ENODEV` when it is lost, `ENOMEM` when system memory
   /// can't hold what VRAM holds, or the error of a client or of the copy.
@@ -27,10 +29,27 @@ extension NouveauDevice {
         if let error = await channel.idle() { throw error }
       }
     } catch {
-      for buffer in buffers.buffers { try? await mover.restore(buffer) }
-      for client in asleep.reversed() { try? await client.resume() }
+      await stayAwake(asleep.reversed())
       throw error
     }
+    await stopUnits()
+    state = .suspended
+    hasSleepers = false
+    kernel.trace.span(.deviceSuspend, since: began)
+  }
+
+  /// A suspend has failed: wakes who was put to sleep for it.
+  private func stayAwake(_ asleep: [any DeviceClient]) async {
+    do throws(KernelError) {
+      try await wake(asleep)
+    } catch {
+      for client in asleep { client.resumeFailed(error) }
+    }
+  }
+
+  /// Stops every unit and keeps what VRAM holds of theirs; a copy that is kept already stays as it
+  /// is, so that this also ends a resume that got half way.
+  private func stopUnits() async {
     fenceStorage.save(channels: options.channels)
     for channel in fifo.liveChannels { await channel.suspend() }
     faultBuffer?.suspend()
@@ -40,23 +59,21 @@ extension NouveauDevice {
     bar1.unbind()
     instanceMemory.save()
     function.disable()
-    state = .suspended
-    kernel.trace.span(.deviceSuspend, since: began)
   }
 
   /// Wakes the device: the units as at bring-up, then memory, channels and clients as they were.
   ///
   /// On an error the device stays asleep and may be woken again or shut down; tasks that waited for
   /// it get the error. A buffer that finds no place stays in system memory, and its next use says
-  /// so.
+  /// so. `EINVAL` when nothing sleeps.
   ///
   /// Kernel: nouveau_pmops_resume, nouveau_do_resume (nouveau_drm.c)
   public func resume() async throws(KernelError) {
-    guard state == .suspended || hasSleepers else { throw .EINVAL }
+    guard state == .suspended || state == .running && hasSleepers else { throw .EINVAL }
     let began = kernel.now
     do throws(KernelError) {
       if state == .suspended { try await wakeUnits() }
-      try await wakeClients()
+      try await wake(clients)
     } catch {
       for client in clients { client.resumeFailed(error) }
       throw error
@@ -65,6 +82,20 @@ extension NouveauDevice {
   }
 
   private func wakeUnits() async throws(KernelError) {
+    do throws(KernelError) {
+      try await startUnits()
+    } catch {
+      await stopUnits()
+      // What ran there since before the suspend waits for a replay that doesn't come any more.
+      if !device.isLost {
+        device.registers.modify(NV_PMC.ENABLE, NV_PMC.ENABLE_PGRAPH.make32(1), 0)
+      }
+      throw error
+    }
+    state = .running
+  }
+
+  private func startUnits() async throws(KernelError) {
     try function.enable()
     guard device.checkPresence() else { throw .ENODEV }
     let registers = device.registers
@@ -81,22 +112,27 @@ extension NouveauDevice {
     for channel in fifo.liveChannels { try await channel.resume() }
     try await faultBuffer?.resume()
     try interrupts.start()
-    state = .running
   }
 
   /// Buffers and clients; those that can't be woken are tried again by the next resume.
-  private func wakeClients() async throws(KernelError) {
+  private func wake(_ sleepers: [any DeviceClient]) async throws(KernelError) {
     var failure: KernelError?
+    // Nobody holds such a buffer in place; a client that needs it fails for this reason.
+    var looseError: KernelError?
     for buffer in buffers.buffers {
       do throws(KernelError) {
         try await mover.restore(buffer)
       } catch {
         device.log.error("drm", "a buffer of \(buffer.size) bytes stays in system memory: \(error)")
-        if buffer.pinCount > 0 { failure = error }
+        if buffer.pinCount > 0 { failure = error } else { looseError = error }
       }
     }
-    for client in clients {
-      do throws(KernelError) { try await client.resume() } catch { failure = failure ?? error }
+    for client in sleepers {
+      do throws(KernelError) {
+        try await client.resume()
+      } catch {
+        failure = failure ?? looseError ?? error
+      }
     }
     hasSleepers = failure != nil
     if let failure { throw failure }

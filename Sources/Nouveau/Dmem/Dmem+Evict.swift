@@ -135,8 +135,9 @@ extension Dmem {
     await chunkMutex.withLock { () async in }
     for chunk in chunks where !chunk.isClosing {
       var result = EvictionResult()
-      if chunk.buffer.backing != nil {
-        // While the device sleeps the bytes are in system memory.
+      if chunk.buffer.pinCount == 0 {
+        // While the device sleeps the bytes are in system memory; and after a resume that failed
+        // they may be in VRAM, at a place that nobody holds.
         result.evicted = await salvage(chunk, except: [])
         result.left = chunk.inUse
       } else {

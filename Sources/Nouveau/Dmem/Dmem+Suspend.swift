@@ -7,8 +7,10 @@ extension Dmem {
   /// buffers.
   ///
   /// Every GPU translation of a device page is taken away first, since the chunk may lie elsewhere
-  /// after the resume (bugs.md L17, checks.md A11). Kernel: nouveau_dmem_suspend
+  /// after the resume (bugs.md L17, checks.md A11). Asleep already, after a resume that failed, it
+  /// stays so. Kernel: nouveau_dmem_suspend
   package func suspend(_ processes: [SVMM]) async {
+    let holdsChunks = isActive
     isActive = false
     resumeError = nil
     await waitForOperations()
@@ -16,7 +18,7 @@ extension Dmem {
     await chunkMutex.lock()
     for chunk in chunks {
       await closeWindow(chunk)
-      chunk.buffer.unpin()
+      if holdsChunks { chunk.buffer.unpin() }
     }
     chunkMutex.unlock()
   }

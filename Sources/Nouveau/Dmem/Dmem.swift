@@ -103,9 +103,14 @@ package final class Dmem {
   /// Begins an operation that needs the device; sleeps while it is suspended, and throws the error
   /// of a resume that failed.
   func beginOperation() async throws(KernelError) {
+    try await waitUntilAwake()
+    operations += 1
+  }
+
+  /// Sleeps while the device is suspended; throws the error of a resume that failed.
+  func waitUntilAwake() async throws(KernelError) {
     if !isActive { await activity.wait { isActive || resumeError != nil } }
     if !isActive, let resumeError { throw resumeError }
-    operations += 1
   }
 
   /// Ends an operation begun with ``beginOperation()``.

@@ -110,6 +110,16 @@ package final class DmemChunk {
     buffer.offset + UInt64(index(of: page) * PageSize.bytes)
   }
 
+  /// Where the page's bytes are, also while the device sleeps: in VRAM, or in a system page; nil
+  /// for a page whose bytes nobody keeps.
+  package func place(of page: PFN) -> (vram: VRAMAddress?, system: PFN?)? {
+    let index = index(of: page)
+    if let backing = buffer.backing {
+      return backing.pages.first { $0.index == index }.map { (nil, $0.pfn) }
+    }
+    return buffer.currentAddress.map { ($0 + UInt64(index * PageSize.bytes), nil) }
+  }
+
   private func index(of page: PFN) -> Int {
     let index = page.index - range.start.index
     invariant(index >= 0 && index < Self.pages, "page \(page) is not of chunk \(range.start)")

@@ -30,6 +30,9 @@ package final class FenceContext {
   package private(set) var sequence: UInt32
   /// Emitted and not yet known to be done, oldest first.
   private var pending: Deque<Fence> = []
+  /// Fences emitted and ended since the context was made; what is in neither is lost. For audits.
+  var emittedCount: UInt64 = 0
+  private(set) var endedCount: UInt64 = 0
   /// Pending fences that somebody waits for: while above 0 the interrupt is wanted.
   private(set) var notifyCount = 0
   /// Waits for interrupts other than fences', such as a GPU fault's; see ``beginWatch()``.
@@ -106,6 +109,8 @@ package final class FenceContext {
     return pending.isEmpty
   }
   package var pendingCount: Int { pending.count }
+  /// The numbers of fences that nobody has ended, oldest first; without looking.
+  var pendingNumbers: [UInt64] { pending.map(\.seqno) }
 
   // MARK: emitting
 
@@ -126,6 +131,7 @@ package final class FenceContext {
   @inline(__always)
   func emit(_ writer: inout PushWriter) -> Fence {
     sequence &+= 1
+    emittedCount &+= 1
     let fence = Fence(
       device.kernel, operations: self, context: context, seqno: UInt64(sequence), row: row,
       isBehindFaults: space.isReplayable)
@@ -173,6 +179,7 @@ package final class FenceContext {
     let section = device.kernel.beginSignalling()
     while let fence = pending.first, isDone(fence, by: word) {
       pending.removeFirst()
+      endedCount &+= 1
       if fence.isSignalingEnabled { notifyCount -= 1 }
       fence.signal()
     }
@@ -264,6 +271,7 @@ package final class FenceContext {
 
   private func end(_ fence: Fence, _ error: KernelError?) {
     pending.removeFirst()
+    endedCount &+= 1
     if fence.isSignalingEnabled { notifyCount -= 1 }
     if let error, !fence.isSignaledFlag { fence.setError(error) }
     fence.signal()

@@ -85,7 +85,9 @@ package final class FenceStorage {
   }
 
   /// Kernel: nv84_fence_suspend (nv84_fence.c)
-  func save(channels: Int) { saved = (0..<UInt32(channels)).map { read($0) } }
+  func save(channels: Int) {
+    if saved == nil { saved = (0..<UInt32(channels)).map { read($0) } }
+  }
 
   /// Kernel: nv84_fence_resume (nv84_fence.c)
   func restore() {

@@ -93,11 +93,12 @@ package final class InstanceMemory {
 
   // MARK: suspend
 
-  /// Copies every object to system memory. VRAM loses power in suspend.
+  /// Copies every object to system memory. VRAM loses power in suspend. What is kept already and
+  /// was not restored yet stays as it is.
   ///
   /// Kernel: nvkm_instmem_fini, nvkm_instobj_save (nvkm/subdev/instmem/base.c)
   func save() {
-    for object in objects {
+    for object in objects where object.saved == nil {
       object.saved = (0..<(object.byteCount / 4)).map { object.read32($0 * 4) }
     }
   }

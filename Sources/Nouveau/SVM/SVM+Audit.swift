@@ -33,12 +33,21 @@ extension SVM {
     }
   }
 
-  /// A fence is signalled, or its context lives and can still signal it.
+  /// Every fence was ended once, or its context lives and can still end it.
   private func auditFences(_ offences: inout [String]) {
-    for channel in nouveau.fifo.liveChannels
-    where channel.isKilled && channel.fences.pendingCount > 0 {
-      offences.append(
-        "fence: \(channel.fences.pendingCount) pending on the dead channel \(channel.id)")
+    for channel in nouveau.fifo.liveChannels {
+      let fences = channel.fences
+      let known = fences.endedCount + UInt64(fences.pendingCount)
+      if fences.emittedCount != known {
+        offences.append(
+          "fence: channel \(channel.id) has emitted \(fences.emittedCount) fences, "
+            + "\(fences.endedCount) have ended and \(fences.pendingCount) are pending")
+      }
+      if !channel.isKilled { continue }
+      for seqno in fences.pendingNumbers {
+        offences.append(
+          "fence \(fences.context):\(seqno) is pending on the dead channel \(channel.id)")
+      }
     }
   }
 

@@ -104,10 +104,18 @@ public final class SVM: DeviceClient {
   }
 
   package func resume() async throws(KernelError) {
-    try await dmem.resume()
-    // Accesses that faulted before the suspend fault again.
+    var failure: KernelError?
+    do throws(KernelError) {
+      try await dmem.resume()
+    } catch {
+      dmem.resumeFailed(error)
+      failure = error
+    }
+    // Accesses that faulted before the suspend fault again. Those to pages that have no place in
+    // VRAM are cancelled.
     await faultBuffer?.replay()
     faultBuffer?.rearm()
+    if let failure { throw failure }
   }
 
   package func resumeFailed(_ error: KernelError) { dmem.resumeFailed(error) }

@@ -29,7 +29,9 @@ extension RunSession {
     if let fences = expectation.fences { checkFences(fences, step) }
     if let trace = expectation.trace { checkTrace(trace, step) }
     if expectation.noLeaks {
-      for offence in target.audit() { fail(step, expected: "no offence", got: offence) }
+      for offence in target.audit() {
+        fail(step, expected: Mismatch.auditExpectation, got: offence)
+      }
     }
   }
 

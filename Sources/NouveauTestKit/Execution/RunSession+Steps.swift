@@ -12,6 +12,7 @@ extension RunSession {
 
   private func run(_ step: Step) async {
     stepCount += 1
+    flow?.beginStep(step.number)
     observer?(.began(step))
     var outcome = StepOutcome.success
     do throws(OperationFailure) {

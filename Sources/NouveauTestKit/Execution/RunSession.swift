@@ -83,6 +83,7 @@ final class RunSession {
     await run(Array(scenario.steps.dropFirst(prelude)))
     for (_, task) in tasks { await task.join() }
     settle(nil)
+    flow?.eventsAtEnd = target.kernel.trace.events.count
     target.kernel.failures.disarm()
     if isStopped { return }
     if isTolerant { return await endAfterFailure() }
@@ -133,7 +134,7 @@ final class RunSession {
 
   func auditAtEnd() {
     for offence in target.audit() {
-      failAtEnd("audit of the machine", expected: "no offence", got: offence)
+      failAtEnd("audit of the machine", expected: Mismatch.auditExpectation, got: offence)
     }
   }
 

@@ -38,7 +38,24 @@ public struct ScenarioRunner {
       session.failAtEnd("the run", expected: "every task ends", got: error.description)
     }
     target.kernel.failures.observer = nil
-    return (Self.report(scenario, plan, session.mismatches, session), target)
+    let mismatches = withOrigins(session.mismatches, scenario, target, plan, options)
+    return (Self.report(scenario, plan, mismatches, session), target)
+  }
+
+  /// The audit's offences with the events that made them. A run that holds keeps no trace for it;
+  /// one that doesn't is repeated with one, unless it went by the wall clock.
+  private func withOrigins(
+    _ mismatches: [Mismatch], _ scenario: Scenario, _ target: any ScenarioTarget,
+    _ plan: MachinePlan, _ options: RunOptions
+  ) -> [Mismatch] {
+    guard mismatches.contains(where: \.isOfAudit) else { return mismatches }
+    let trace = target.kernel.trace
+    if trace.isOn { return mismatches.map { $0.withOrigin(in: trace) } }
+    if plan.isRealTime { return mismatches }
+    var options = options
+    options.isTracing = true
+    let again = ScenarioRunner(makeTarget: makeTarget).run(scenario, options).report.mismatches
+    return again.map(\.got) == mismatches.map(\.got) ? again : mismatches
   }
 
   private static func report(

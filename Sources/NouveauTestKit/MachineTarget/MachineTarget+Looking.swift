@@ -56,8 +56,13 @@ extension MachineTarget {
     }
     for slot in machine.gpus {
       guard let chunk = slot.svm?.dmem.chunk(of: frame) else { continue }
-      let at = Int(chunk.address(of: frame).rawValue)
-      return slot.gpu.vram.bytes(at: at, count: PageSize.bytes)
+      guard let place = chunk.place(of: frame) else { return nil }
+      if let kept = place.system {
+        return machine.mm.ram.bytes(at: kept.index * PageSize.bytes, count: PageSize.bytes)
+      }
+      return place.vram.map {
+        slot.gpu.vram.bytes(at: Int($0.rawValue), count: PageSize.bytes)
+      }
     }
     return nil
   }

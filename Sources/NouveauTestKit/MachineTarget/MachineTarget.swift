@@ -107,6 +107,7 @@ public final class MachineTarget {
     switch error {
     case .closed, .lost: OperationFailure(.ENODEV)
     case .cancelled: OperationFailure(.EFAULT)
+    case .asleep(_, let error): OperationFailure(error)
     case .faulted: OperationFailure(.EIO)
     }
   }

@@ -23,7 +23,7 @@ extension RunReport {
 extension Mismatch {
   /// The mismatch as a JSON object.
   public var json: JSONValue {
-    .object([
+    var fields: [(String, JSONValue)] = [
       ("step", .string(step)),
       ("title", .string(title)),
       ("file", .string(mark.file)),
@@ -31,7 +31,9 @@ extension Mismatch {
       ("column", .integer(mark.column)),
       ("expected", .string(expected)),
       ("got", .string(got)),
-    ])
+    ]
+    if let origin { fields.append(("made_by", .string(origin))) }
+    return .object(fields)
   }
 }
 

@@ -13,6 +13,7 @@ extension RunReport {
       lines.append("  \(mismatch.mark): step \(mismatch.step), \(mismatch.title)")
       lines.append("    expected: \(mismatch.expected)")
       lines.append("    got:      \(mismatch.got)")
+      if let origin = mismatch.origin { lines.append("    made by:  \(origin)") }
     }
     if mismatches.count > Self.shownMismatches {
       lines.append("  and \(mismatches.count - Self.shownMismatches) more; --json lists all")

@@ -1,3 +1,5 @@
+import KernelRuntime
+
 /// One thing that did not hold in a run.
 public struct Mismatch: Hashable, Sendable {
   /// The step's number, or what stands for it, such as `end`.
@@ -8,6 +10,9 @@ public struct Mismatch: Hashable, Sendable {
   public let mark: SourceMark
   public let expected: String
   public let got: String
+  /// For an offence of the audit, the last event about its object: time in ns, row, event. Nil when
+  /// no event names it.
+  public internal(set) var origin: String?
 
   public init(step: String, title: String, mark: SourceMark, expected: String, got: String) {
     self.step = step
@@ -15,6 +20,17 @@ public struct Mismatch: Hashable, Sendable {
     self.mark = mark
     self.expected = expected
     self.got = got
+  }
+
+  /// Whether the audit of the machine found it.
+  var isOfAudit: Bool { expected == Self.auditExpectation }
+  static let auditExpectation = "no offence"
+
+  func withOrigin(in trace: Trace) -> Mismatch {
+    guard isOfAudit, origin == nil, let event = trace.origin(of: got) else { return self }
+    var mismatch = self
+    mismatch.origin = trace.words(event)
+    return mismatch
   }
 }
 

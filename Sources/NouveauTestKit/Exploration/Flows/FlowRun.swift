@@ -18,6 +18,10 @@ public final class FlowRun {
   var returned: [ReturnedError] = []
   var marks: [Mark] = []
   var coverage: Coverage
+  /// Events in the trace when the last step was done: later ones come from looking at the end.
+  var eventsAtEnd: Int?
+  /// Where passages of injection points are written; nil but in a run that counts them.
+  var passageLog: PassageLog?
   private var ownKernel: Kernel?
   private(set) var attached: [Kernel] = []
   private var endings: [() -> Void] = []
@@ -77,6 +81,7 @@ public final class FlowRun {
     } catch {
       note(error)
     }
+    eventsAtEnd = trace.events.count
     for ending in endings { ending() }
     endings = []
   }
@@ -87,6 +92,12 @@ public final class FlowRun {
 
   /// From here on every order counts.
   public func endSetUp() { choices.setsUp(false) }
+
+  /// Says that what runs now begins a step of the flow. Passages of injection points in different
+  /// steps are never taken to be alike (``Sweep/sample``).
+  public func beginStep(_ number: String) {
+    passageLog?.beginStep(number, attached.last?.current)
+  }
 
   // MARK: what came of it
 

@@ -21,6 +21,12 @@ public final class FlowRunner {
   public func run(
     _ choices: any Choices, seed: UInt64, injections: [Injection] = [], trace: Trace? = nil
   ) -> Outcome {
+    run(choices, seed: seed, injections: injections, trace: trace, log: nil)
+  }
+
+  private func run(
+    _ choices: any Choices, seed: UInt64, injections: [Injection], trace: Trace?, log: PassageLog?
+  ) -> Outcome {
     recorder.begin(choices, seed: seed)
     recorder.observer = observer
     let plan = FailurePlan()
@@ -28,6 +34,10 @@ public final class FlowRunner {
     let run = FlowRun(
       choices: recorder, failures: plan, trace: trace ?? Trace(), stepLimit: stepLimit,
       protocols: flow.protocols, hostMemory: hostMemory)
+    if let log {
+      run.passageLog = log
+      plan.passageObserver = { [unowned run] in log.note($0, run.attached.last?.current) }
+    }
     do {
       try flow.run(run)
     } catch let failure as RunFailure {
@@ -38,6 +48,10 @@ public final class FlowRunner {
       run.offend("flow.error", "\(error)")
     }
     run.auditRuntime()
+    plan.passageObserver = nil
+    if let trace, trace.isOn {
+      run.offences = run.offences.map { $0.withOrigin(in: trace, steps: run.eventsAtEnd ?? .max) }
+    }
     return outcome(of: run, seed: seed, trace: trace)
   }
 
@@ -45,8 +59,16 @@ public final class FlowRunner {
   public func replay(
     _ schedule: Schedule, injections: [Injection] = [], isStrict: Bool = true, trace: Trace? = nil
   ) -> Outcome {
+    replay(schedule, injections: injections, isStrict: isStrict, trace: trace, log: nil)
+  }
+
+  /// With `log`, the passages of injection points are written there.
+  func replay(
+    _ schedule: Schedule, injections: [Injection] = [], isStrict: Bool, trace: Trace? = nil,
+    log: PassageLog?
+  ) -> Outcome {
     var outcome = run(
-      ReplayChoices(schedule), seed: schedule.seed, injections: injections, trace: trace)
+      ReplayChoices(schedule), seed: schedule.seed, injections: injections, trace: trace, log: log)
     if isStrict { outcome.divergence = schedule.divergence(of: recorder) }
     return outcome
   }

@@ -5,15 +5,21 @@ public import KernelRuntime
 public struct Offence: Hashable, Sendable, CustomStringConvertible, Codable {
   /// What kind it is; the same for every run that shows the same thing.
   public let name: String
-  /// The objects and events.
+  /// The objects.
   public let detail: String
+  /// The last event about the object before the run was looked at: time in ns, row, event. Nil
+  /// while no trace was kept, and when no event names the object.
+  public let origin: String?
 
-  public init(name: String, detail: String = "") {
+  public init(name: String, detail: String = "", origin: String? = nil) {
     self.name = name
     self.detail = detail
+    self.origin = origin
   }
 
-  public var description: String { detail.isEmpty ? name : "\(name): \(detail)" }
+  public var description: String {
+    (detail.isEmpty ? name : "\(name): \(detail)") + (origin.map { " (made by: \($0))" } ?? "")
+  }
 }
 
 /// What a task or step of a flow came back with; nil for success.

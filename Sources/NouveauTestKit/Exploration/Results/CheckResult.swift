@@ -111,6 +111,13 @@ extension CheckResult {
     _ report: SweepReport, command: (ReplayToken) -> String
   ) -> [CheckResult] {
     var results: [CheckResult] = []
+    if report.leftOut.total > 0 {
+      var result = CheckResult(
+        suite: report.flow, name: "failures left out", status: .skipped,
+        message: report.leftOut.text)
+      result.runs = 0
+      results.append(result)
+    }
     if !report.baseline.offences.isEmpty || report.rows.isEmpty {
       results.append(
         CheckResult(

@@ -54,6 +54,7 @@ extension Exploration {
         report.findings[index].shorten(runner, shorteningLimit)
       }
     }
+    for index in report.findings.indices { report.findings[index].findOrigin(runner) }
     return report
   }
 

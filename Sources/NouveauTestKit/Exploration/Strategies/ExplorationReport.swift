@@ -121,7 +121,7 @@ public struct ExplorationReport: Sendable {
 
 /// A kind of offence, with the run that showed it first.
 public struct Finding: Sendable {
-  public let offence: Offence
+  public internal(set) var offence: Offence
   /// The number of the order that showed it first.
   public let schedule: Int
   /// Runs that showed it.
@@ -146,6 +146,12 @@ public struct Finding: Sendable {
 
   mutating func shorten(_ runner: FlowRunner, _ limit: Int) {
     shortened = Shortener(runner, limit: limit).shorten(token, keeping: offence.name)?.token
+  }
+
+  /// Repeats the run that is printed with a trace, for the event that made the offence.
+  mutating func findOrigin(_ runner: FlowRunner) {
+    let again = runner.withOrigins([offence], of: best)
+    if let same = again.first(where: { $0.name == offence.name }) { offence = same }
   }
 }
 

@@ -1,5 +1,7 @@
 import Base
+import Dispatch
 import KernelRuntime
+import Synchronization
 
 /// Fails every passage of every injection point of a flow, one at a time or in pairs.
 ///
@@ -19,6 +21,9 @@ public struct Sweep: Sendable {
   /// Passages of a point that are failed one by one; beyond it every k-th, so that the last is
   /// among them.
   public var passageLimit: UInt64 = .max
+  /// Of passages that are alike (``SweepReport/leftOut``) so many fail: the first, the last and
+  /// others spread between. Nil to fail all.
+  public var sample: Int?
   /// After each single failure, every later passage fails as well, once and with the usual error.
   public var pairs = false
   /// Bounds the number of pairs.
@@ -36,81 +41,78 @@ public struct Sweep: Sendable {
 
   /// Carries the sweep out.
   public func run(_ flow: any Flow) -> SweepReport {
-    let runner = FlowRunner(flow)
-    runner.stepLimit = stepLimit
-    let plain = Schedule(seed: seed)
-    let baseline = runner.replay(plain, isStrict: false)
-    var report = SweepReport(flow: flow.name, baseline: baseline)
-    var number = 0
-    for single in singles(baseline, flow) {
-      defer { number += 1 }
-      guard shard.contains(number) else { continue }
-      let (row, outcome) = run([single], flow, runner)
-      report.rows.append(row)
-      guard pairs, !single.persists, row.verdict != .invalid else { continue }
-      for second in seconds(after: single, outcome, flow) {
-        guard report.pairCount < pairLimit else {
-          report.isCutShort = true
-          break
-        }
-        report.pairCount += 1
-        report.rows.append(run([single, second], flow, runner).0)
-      }
-    }
+    let runner = makeRunner(flow)
+    var (report, plan) = begin(runner)
+    for single in plan { report.add(run(single, runner, pairsLeft: pairLimit - report.pairCount)) }
     return report
   }
 
-  /// Every single failure, in the order of the points.
-  private func singles(_ baseline: Outcome, _ flow: any Flow) -> [Injection] {
-    var singles: [Injection] = []
-    for passage in baseline.passages {
-      if let points, !points.contains(passage.point.name) { continue }
-      let errors = passage.point.errors.map(Optional.some)
-      for nth in numbers(upTo: passage.count) {
-        for error in errors.isEmpty ? [nil] : errors {
-          for persistence in persistence {
-            singles.append(
-              Injection(
-                passage.point, nth: nth, persists: persistence == .fromThenOn, error: error))
-          }
+  /// As ``run(_:)`` on `jobs` threads, each with a flow of its own. The report is the same, but
+  /// that a sweep of pairs that meets its bound may leave out others.
+  public func run(jobs: Int, _ makeFlow: @escaping @Sendable () -> any Flow) -> SweepReport {
+    guard jobs > 1 else { return run(makeFlow()) }
+    var (report, plan) = begin(makeRunner(makeFlow()))
+    let singles = plan
+    let next = Mutex(0)
+    let done = Mutex([Part?](repeating: nil, count: singles.count))
+    DispatchQueue.concurrentPerform(iterations: jobs) { _ in
+      let runner = makeRunner(makeFlow())
+      var pairsLeft = pairLimit / jobs
+      while true {
+        let index = next.withLock { next in
+          defer { next += 1 }
+          return next
         }
+        guard index < singles.count else { return }
+        let part = run(singles[index], runner, pairsLeft: pairsLeft)
+        pairsLeft -= part.pairCount
+        done.withLock { $0[index] = part }
       }
     }
-    return singles
+    for part in done.withLock({ $0 }) { if let part { report.add(part) } }
+    return report
   }
 
-  private func numbers(upTo count: UInt64) -> [UInt64] {
-    guard count > passageLimit, passageLimit > 0 else { return Array(1...max(count, 1)) }
-    // Spread evenly, from the first to the last.
-    let steps = max(passageLimit - 1, 1)
-    var numbers: [UInt64] = []
-    for index in 0..<passageLimit {
-      let number = 1 + index * (count - 1) / steps
-      if numbers.last != number { numbers.append(number) }
-    }
-    return numbers
+  private func makeRunner(_ flow: any Flow) -> FlowRunner {
+    let runner = FlowRunner(flow)
+    runner.stepLimit = stepLimit
+    return runner
   }
 
-  /// The failures that can follow a first one: passages that the run with the first still makes.
-  private func seconds(
-    after single: Injection, _ outcome: Outcome, _ flow: any Flow
-  ) -> [Injection] {
-    var seconds: [Injection] = []
-    for passage in outcome.passages {
-      if let points, !points.contains(passage.point.name) { continue }
-      let before = outcome.passagesAtFirstStrike.first { $0.point == passage.point }?.count ?? 0
-      guard passage.count > before else { continue }
-      for nth in numbers(upTo: passage.count - before) {
-        seconds.append(Injection(passage.point, nth: before + nth))
+  /// The run without failures, and the failures that this shard has to do.
+  private func begin(_ runner: FlowRunner) -> (SweepReport, [Injection]) {
+    let log = sample == nil ? nil : PassageLog()
+    let baseline = runner.replay(Schedule(seed: seed), isStrict: false, log: log)
+    var report = SweepReport(flow: runner.flow.name, baseline: baseline)
+    let all = singles(baseline, log, &report)
+    return (report, all.enumerated().filter { shard.contains($0.offset) }.map(\.element))
+  }
+
+  /// A failure, and the pairs that begin with it.
+  struct Part: Sendable {
+    var rows: [SweepRow]
+    var pairCount = 0
+    var isCutShort = false
+  }
+
+  private func run(_ single: Injection, _ runner: FlowRunner, pairsLeft: Int) -> Part {
+    let (row, outcome) = run([single], runner)
+    var part = Part(rows: [row])
+    guard pairs, !single.persists, row.verdict != .invalid else { return part }
+    for second in seconds(after: single, outcome) {
+      guard part.pairCount < pairsLeft else {
+        part.isCutShort = true
+        break
       }
+      part.pairCount += 1
+      part.rows.append(run([single, second], runner).0)
     }
-    return seconds
+    return part
   }
 
-  private func run(
-    _ injections: [Injection], _ flow: any Flow, _ runner: FlowRunner
-  ) -> (SweepRow, Outcome) {
+  private func run(_ injections: [Injection], _ runner: FlowRunner) -> (SweepRow, Outcome) {
     announce?(injections)
+    let flow = runner.flow
     let outcome = runner.replay(
       Schedule(seed: seed), injections: injections, isStrict: false)
     var offences = outcome.offences
@@ -123,6 +125,8 @@ public struct Sweep: Sendable {
       runs += report.schedules
       offences = report.findings.map(\.offence)
       if let finding = report.findings.first { token = finding.best }
+    } else if !offences.isEmpty {
+      offences = runner.withOrigins(offences, of: token)
     }
     let verdict: SweepRow.Verdict =
       !offences.isEmpty ? .failed : outcome.struck.contains(false) ? .invalid : .passed

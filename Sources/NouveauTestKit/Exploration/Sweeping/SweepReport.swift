@@ -31,10 +31,38 @@ public struct SweepReport: Sendable {
   public internal(set) var pairCount = 0
   /// The bound on pairs was met.
   public internal(set) var isCutShort = false
+  /// Single failures that were not run; over all shards.
+  public internal(set) var leftOut = LeftOut()
+
+  /// Failures that a sweep was told to leave out. They count as skipped, not as passed.
+  public struct LeftOut: Hashable, Sendable {
+    /// Of passages like others that did fail (``Sweep/sample``): of the same point, by the same
+    /// task in the same step, with the same two points passed before and after by that task.
+    public internal(set) var alike = 0
+    /// Of passages beyond ``Sweep/passageLimit``.
+    public internal(set) var beyondLimit = 0
+
+    public var total: Int { alike + beyondLimit }
+
+    /// In words; empty when nothing was left out.
+    public var text: String {
+      let parts = [
+        alike == 0 ? nil : "\(alike) of passages like others that were",
+        beyondLimit == 0 ? nil : "\(beyondLimit) beyond the limit on passages",
+      ].compactMap(\.self)
+      return parts.isEmpty ? "" : "not run: " + parts.joined(separator: ", ")
+    }
+  }
 
   init(flow: String, baseline: Outcome) {
     self.flow = flow
     self.baseline = baseline
+  }
+
+  mutating func add(_ part: Sweep.Part) {
+    rows += part.rows
+    pairCount += part.pairCount
+    isCutShort = isCutShort || part.isCutShort
   }
 
   public func count(_ verdict: SweepRow.Verdict) -> Int {
@@ -86,6 +114,7 @@ public struct SweepReport: Sendable {
     "\(flow): \(rows.count) failures (\(pairCount) pairs) at \(baseline.passages.count) points: "
       + "\(count(.passed)) passed, \(count(.failed)) failed, \(count(.invalid)) invalid"
       + (isCutShort ? ", cut short at the bound on pairs" : "")
+      + (leftOut.total == 0 ? "" : "; \(leftOut.text)")
       + (baseline.offences.isEmpty ? "" : "; without any failure: \(baseline.offences)")
   }
 }
