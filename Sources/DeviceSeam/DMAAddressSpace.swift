@@ -113,6 +113,7 @@ public final class DMAAddressSpace {
     count(pfn.index..<pfn.index + 1, direction)
     mappedPages += 1
     totalMaps += 1
+    kernel.trace.record(.dmaMap, pfn.rawValue, 1, UInt64(direction.rawValue))
     return DMAAddress(pfn.physical.rawValue + Self.busOffset)
   }
 
@@ -126,6 +127,7 @@ public final class DMAAddressSpace {
     self.count(first.index..<first.index + count, direction)
     mappedPages += UInt64(count)
     totalMaps += UInt64(count)
+    kernel.trace.record(.dmaMap, first.rawValue, UInt64(count), UInt64(direction.rawValue))
     return DMAAddress(first.physical.rawValue + Self.busOffset)
   }
 
@@ -142,6 +144,7 @@ public final class DMAAddressSpace {
     let one = Counts.one(direction)
     pages.update(low..<low + count) { $0.word &-= one }
     mappedPages -= UInt64(count)
+    kernel.trace.record(.dmaUnmap, UInt64(low), UInt64(count), UInt64(direction.rawValue))
   }
 
   private func areMapped(_ range: Range<Int>, _ direction: DMADirection) -> Bool {
@@ -166,10 +169,14 @@ public final class DMAAddressSpace {
   public func unmap(_ address: DMAAddress, _ direction: DMADirection) {
     guard let index = pageIndex(address), areMapped(index..<index + 1, direction) else {
       badUnmaps.append(address)
+      if let index = pageIndex(address) {
+        kernel.trace.record(.dmaBadUnmap, UInt64(index), 1, UInt64(direction.rawValue))
+      }
       return
     }
     pages[index].word -= Counts.one(direction)
     mappedPages -= 1
+    kernel.trace.record(.dmaUnmap, UInt64(index), 1, UInt64(direction.rawValue))
   }
 
   /// Memory that driver and device share (`dma_alloc_coherent`), page aligned and zeroed.
@@ -237,4 +244,13 @@ public final class DMAAddressSpace {
     guard pfn.index < pages.count else { return 0 }
     return pages[pfn.index].total
   }
+}
+
+extension TraceKind {
+  /// Pages of RAM in a row were mapped for a device; the direction is a ``DMADirection``.
+  static let dmaMap = TraceKind("dma.map", ["pfn", "pages", "direction"])
+  /// Their mappings were taken back.
+  static let dmaUnmap = TraceKind("dma.unmap", ["pfn", "pages", "direction"])
+  /// A mapping was taken back that there wasn't.
+  static let dmaBadUnmap = TraceKind("dma.bad_unmap", ["pfn", "pages", "direction"])
 }

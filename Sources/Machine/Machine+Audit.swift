@@ -69,12 +69,24 @@ extension Machine {
     let expected = slot.svm?.mappedSystemPages ?? 0
     if dma.mappedPages != expected {
       found.append(
-        "dma: \(dma.mappedPages) pages are mapped, \(expected) of them for GPU page tables")
+        "dma: \(dma.mappedPages) pages are mapped, \(expected) of them for GPU page tables; "
+          + "the first that differs is \(firstMismatch(slot))")
     }
     if slot.driver == nil && dma.coherentBytesInUse > 0 {
       found.append("dma: \(dma.coherentBytesInUse) coherent bytes in use without a driver")
     }
     offences += found.map { slot.prefix + $0 }
+  }
+
+  /// The first page of RAM that is mapped for a GPU more or less often than its page tables say.
+  private func firstMismatch(_ slot: MachineGPU) -> String {
+    let pages = mm.ram.count / PageSize.bytes
+    let expected = slot.svm?.systemMappings(pages: pages)
+    for page in 0..<pages {
+      let mapped = slot.gpu.dma.mappingCount(of: PFN(UInt64(page)))
+      if mapped != expected?[page] ?? 0 { return "page \(page)" }
+    }
+    return "none of RAM"
   }
 
   /// Pages of RAM that hold VRAM's bytes while a device sleeps.

@@ -60,6 +60,7 @@ struct ExploreCommand: ParsableCommand {
   }
 
   func run() throws {
+    try options.forms.prepare()
     let flows = try FlowOptions.load(
       options.scenarios, countsCoverage: coverage || !reaches.isEmpty)
     var plan = Exploration(strategy, schedules: schedules, seed: seed)
@@ -110,12 +111,7 @@ struct ExploreCommand: ParsableCommand {
     let report = sweep.run(jobs: jobs) { flow }
     Terminal.progress("")
     if !options.forms.json {
-      let isTold = !options.brief || !report.passed
-      Terminal.print((isTold ? "\(flow.name)\n\(report.table)" : "") + "\(report.summary)\n")
-      if let problem = report.firstProblem {
-        Terminal.print("  token:  \(problem.token)\n")
-        Terminal.print("  repeat: \(flow.replayCommand(problem.token))\n")
-      }
+      Terminal.print(report.text(isBrief: options.brief, command: flow.replayCommand))
     }
     return CheckResult.results(report, command: flow.replayCommand)
   }

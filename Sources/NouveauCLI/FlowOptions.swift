@@ -55,6 +55,13 @@ struct ResultForms: ParsableArguments {
   @Option(help: "Write the results as TAP 14 to this file.", completion: .file())
   var tap: String?
 
+  /// Makes the files before the work, which may take hours: one that can't be written ends the
+  /// command with 2 at once.
+  func prepare() throws {
+    if let junit { try write("", to: junit) }
+    if let tap { try write("", to: tap) }
+  }
+
   /// Writes the results and ends the command: 0 when all passed, 1 when not, 2 when a file can't
   /// be written.
   func finish(_ results: ResultSet) throws {

@@ -29,6 +29,7 @@ struct MergeCommand: ParsableCommand {
   }
 
   func run() throws {
+    try forms.prepare()
     var sets: [ResultSet] = []
     for path in files {
       guard let bytes = ScenarioFile.read(path) else {

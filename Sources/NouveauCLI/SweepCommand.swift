@@ -60,11 +60,13 @@ struct SweepCommand: ParsableCommand {
     let names = InjectionPoint.all.map(\.name)
     for name in point where !names.contains(name) {
       throw ValidationError(
-        "No injection point is called '\(name)'; there are: \(names.joined(separator: ", ")).")
+        "No injection point is called '\(name)'; there are:\n  "
+          + names.joined(separator: "\n  "))
     }
   }
 
   func run() throws {
+    try options.forms.prepare()
     let flows = try options.load()
     var sweep = Sweep()
     sweep.persistence = fromThenOn ? [.once, .fromThenOn] : [.once]
@@ -85,12 +87,7 @@ struct SweepCommand: ParsableCommand {
       results += CheckResult.results(report, command: flow.replayCommand)
       Terminal.progress("")
       if options.forms.json { continue }
-      let isTold = !options.brief || !report.passed
-      Terminal.print((isTold ? "\(flow.name)\n\(report.table)" : "") + "\(report.summary)\n")
-      if let problem = report.firstProblem {
-        Terminal.print("  token:  \(problem.token)\n")
-        Terminal.print("  repeat: \(flow.replayCommand(problem.token))\n")
-      }
+      Terminal.print(report.text(isBrief: options.brief, command: flow.replayCommand))
     }
     try options.forms.finish(ResultSet(results, shard: options.shard))
   }

@@ -191,4 +191,20 @@ import Testing
     try kernel.runUntilIdle()
     #expect(handled == 1)
   }
+
+  @Test func trace_tellsOfEachMapping() throws {
+    let kernel = Kernel(trace: Trace(isOn: true))
+    let space = try DMAAddressSpace(
+      kernel, ram: try MappedMemory(count: 64 << 12), coherentBytes: 16 << 12)
+    let first = try space.map(PFN(2), .toDevice)
+    let run = try space.map(PFN(8), count: 4, .fromDevice)
+    space.unmap(run, count: 4, .fromDevice)
+    space.unmap(first, .toDevice)
+    space.unmap(first, .toDevice)
+    let lines = kernel.trace.events.map { "\($0.kind.name) \($0.a)+\($0.b)" }
+    #expect(
+      lines == [
+        "dma.map 2+1", "dma.map 8+4", "dma.unmap 8+4", "dma.unmap 2+1", "dma.bad_unmap 2+1",
+      ])
+  }
 }

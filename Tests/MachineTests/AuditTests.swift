@@ -3,6 +3,7 @@ import EmulatedGPU
 import LinuxMM
 import Machine
 import Nouveau
+import NouveauTestKit
 import Testing
 
 /// The audit looks at what the hardware would find, not at what the driver remembers.
@@ -27,6 +28,27 @@ import Testing
       #expect(
         offences.first?.contains("at \(bench.address(1)): an entry that the driver forgot") == true)
       vram.store(UInt64(0), at: place + 8)
+    }
+  }
+
+  /// A page of RAM that stays mapped for the GPU: the line names it, and the trace who mapped it.
+  @Test func mappingThatStays_isNamedWithItsEvent() throws {
+    try withBench(pages: 4, configure: { $0.isTracing = true }) { bench in
+      try await bench.fill(0..<4)
+      _ = try await bench.process.deviceLoad(bench.address(2), count: 1)
+      guard case .ram(let frame) = bench.process.space.entry(at: bench.address(3)).location else {
+        return #expect(Bool(false), "page 3 isn't in RAM")
+      }
+      let dma = bench.machine.gpu.dma
+      let address = try dma.map(frame, .toDevice)
+      let line = try #require(bench.machine.audit().first)
+      #expect(
+        line == "dma: 2 pages are mapped, 1 of them for GPU page tables; the first that differs is "
+          + "page \(frame.rawValue)")
+      let event = try #require(bench.machine.kernel.trace.origin(of: line))
+      #expect(event.kind.name == "dma.map" && event.a == frame.rawValue)
+      dma.unmap(address, .toDevice)
+      #expect(bench.machine.audit() == [])
     }
   }
 }

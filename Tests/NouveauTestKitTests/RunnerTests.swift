@@ -159,4 +159,23 @@ import Testing
     }
     #expect(try trace() == trace())
   }
+
+  /// The audit's line names a fence: the run is repeated with a trace, which names its emission.
+  @Test func auditsOffence_hasTheEventThatMadeIt() throws {
+    let scenario = try Kit.scenario("- migrate: {mapping: buffer, to: device}")
+    var runs = 0
+    let runner = ScenarioRunner { request in
+      runs += 1
+      let target = FakeTarget(request)
+      target.offences = ["fence 1:1 is lost", "rss 3, entries 2"]
+      return target
+    }
+    let report = runner.run(scenario).report
+    #expect(runs == 2)
+    #expect(report.mismatches.map(\.got) == ["fence 1:1 is lost", "rss 3, entries 2"])
+    let origin = try #require(report.mismatches.first?.origin)
+    #expect(origin.hasSuffix("context=1 seqno=1"), "\(origin)")
+    #expect(report.mismatches.last?.origin == nil)
+    #expect(report.text().contains("\n    made by:  \(origin)\n"))
+  }
 }

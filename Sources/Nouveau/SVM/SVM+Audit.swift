@@ -51,6 +51,19 @@ extension SVM {
     }
   }
 
+  /// How often the GPU's page tables map each of the first `pages` pages of RAM, over all processes.
+  package func systemMappings(pages: Int) -> [Int] {
+    var counts = [Int](repeating: 0, count: pages)
+    for svmm in processes.all {
+      svmm.mirrored.visit { _, bus in
+        guard let bus, bus.rawValue >= DMAAddressSpace.busOffset else { return }
+        let page = Int((bus.rawValue - DMAAddressSpace.busOffset) >> UInt64(PageSize.shift))
+        if page < pages { counts[page] += 1 }
+      }
+    }
+    return counts
+  }
+
   /// Pages of RAM that the GPU's page tables map, over all processes.
   package var mappedSystemPages: UInt64 {
     processes.all.reduce(0) { $0 + UInt64($1.mirrored.inRAM) }

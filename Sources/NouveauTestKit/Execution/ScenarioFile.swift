@@ -4,6 +4,13 @@ import Foundation
 public enum ScenarioFile {
   /// The scenario in the file at `path`; files that it names are read beside it.
   public static func load(_ path: String) throws(ScenarioErrors) -> Scenario {
+    if isFolder(path) {
+      throw ScenarioErrors([
+        ScenarioDiagnostic(
+          SourceMark(file: path, line: 1, column: 1), "this is a folder",
+          remedy: "name the scenario files in it, such as \(path)/*.yaml")
+      ])
+    }
     guard let bytes = read(path) else {
       throw ScenarioErrors([
         ScenarioDiagnostic(
@@ -16,9 +23,13 @@ public enum ScenarioFile {
     return try parser.parse(bytes: bytes, file: path)
   }
 
+  private static func isFolder(_ path: String) -> Bool {
+    URL(fileURLWithPath: path).hasDirectoryPath
+  }
+
   /// A file's bytes; nil for a folder and for what can't be read.
   public static func read(_ path: String) -> [UInt8]? {
-    guard !URL(fileURLWithPath: path).hasDirectoryPath else { return nil }
+    guard !isFolder(path) else { return nil }
     return FileManager.default.contents(atPath: path).map { [UInt8]($0) }
   }
 }

@@ -118,13 +118,18 @@ extension CheckResult {
       result.runs = 0
       results.append(result)
     }
-    if !report.baseline.offences.isEmpty || report.rows.isEmpty {
+    if let offence = report.baseline.offences.first {
+      var result = CheckResult(
+        suite: report.flow, name: "without failures", status: .failed,
+        message: offence.description)
+      result.token = report.problemToken?.description
+      result.command = report.problemToken.map(command)
+      results.append(result)
+    } else if report.rows.isEmpty {
       results.append(
         CheckResult(
-          suite: report.flow, name: "without failures",
-          status: report.baseline.offences.isEmpty ? .invalid : .failed,
-          message: report.baseline.offences.isEmpty
-            ? "no injection point was passed" : report.baseline.offences[0].description))
+          suite: report.flow, name: "without failures", status: .invalid,
+          message: "no injection point was passed"))
     }
     for row in report.rows {
       var result = CheckResult(

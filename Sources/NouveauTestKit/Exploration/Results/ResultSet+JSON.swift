@@ -33,6 +33,8 @@ extension ResultSet {
       return path.isEmpty ? "at the top" : "at \(path)"
     }
     switch error {
+    case .dataCorrupted(let context) where context.codingPath.isEmpty:
+      return "not JSON; name a file that sweep or explore wrote with --json"
     case .keyNotFound(let key, let context): return "no '\(key.stringValue)' \(place(context))"
     case .typeMismatch(_, let context), .valueNotFound(_, let context),
       .dataCorrupted(let context):

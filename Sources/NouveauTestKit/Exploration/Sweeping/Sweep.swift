@@ -7,7 +7,8 @@ import Synchronization
 ///
 /// The flow is run once to count its passages; then the 1st, 2nd, … n-th passage of each point
 /// fails, with each error that the point can give, once and from then on. All runs go by the plain
-/// order, or each by many orders (``orders``).
+/// order, or each by many orders (``orders``). A flow that shows an offence without any failure is
+/// not swept.
 public struct Sweep: Sendable {
   /// Whether later passages fail as well.
   public enum Persistence: String, Sendable, CaseIterable {
@@ -82,7 +83,13 @@ public struct Sweep: Sendable {
   /// The run without failures, and the failures that this shard has to do.
   private func begin(_ runner: FlowRunner) -> (SweepReport, [Injection]) {
     let log = sample == nil ? nil : PassageLog()
-    let baseline = runner.replay(Schedule(seed: seed), isStrict: false, log: log)
+    var baseline = runner.replay(Schedule(seed: seed), isStrict: false, log: log)
+    if !baseline.offences.isEmpty {
+      // What fails by itself says nothing of failures.
+      let token = ReplayToken(flow: runner.flow.name, schedule: baseline.schedule)
+      baseline.offences = runner.withOrigins(baseline.offences, of: token)
+      return (SweepReport(flow: runner.flow.name, baseline: baseline), [])
+    }
     var report = SweepReport(flow: runner.flow.name, baseline: baseline)
     let all = singles(baseline, log, &report)
     return (report, all.enumerated().filter { shard.contains($0.offset) }.map(\.element))

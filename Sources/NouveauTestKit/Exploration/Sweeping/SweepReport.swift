@@ -78,8 +78,19 @@ public struct SweepReport: Sendable {
   /// The first run that failed or said nothing.
   public var firstProblem: SweepRow? { rows.first { $0.verdict != .passed } }
 
+  /// What repeats the first problem: that of the run without failures, if it has one.
+  public var problemToken: ReplayToken? {
+    baseline.offences.isEmpty
+      ? firstProblem?.token : ReplayToken(flow: flow, schedule: baseline.schedule)
+  }
+
   /// The table: point, n, error, what the flow returned, audit.
-  public var table: String {
+  public var table: String { table(of: rows) }
+
+  /// The table of what did not hold.
+  var problemTable: String { table(of: rows.filter { $0.verdict != .passed }) }
+
+  private func table(of rows: [SweepRow]) -> String {
     var cells = [["point", "n", "error", "returned", "audit"]]
     for row in rows {
       let points = row.injections.map(\.point.name).joined(separator: " + ")
@@ -111,10 +122,27 @@ public struct SweepReport: Sendable {
 
   /// One line for a log.
   public var summary: String {
-    "\(flow): \(rows.count) failures (\(pairCount) pairs) at \(baseline.passages.count) points: "
+    if let offence = baseline.offences.first {
+      return "\(flow): FAILED without any failure injected, so none was: \(offence)"
+    }
+    return "\(flow): \(rows.count) failures"
+      + (pairCount == 0 ? "" : ", \(pairCount) of them pairs,")
+      + " at \(baseline.passages.count) points: "
       + "\(count(.passed)) passed, \(count(.failed)) failed, \(count(.invalid)) invalid"
       + (isCutShort ? ", cut short at the bound on pairs" : "")
       + (leftOut.total == 0 ? "" : "; \(leftOut.text)")
-      + (baseline.offences.isEmpty ? "" : "; without any failure: \(baseline.offences)")
+  }
+
+  /// For a terminal: the table, unless only what did not hold is wanted and all did; the summary;
+  /// what repeats the first problem.
+  ///
+  /// - Parameter command: what repeats a token.
+  public func text(isBrief: Bool, command: (ReplayToken) -> String) -> String {
+    let isTold = !rows.isEmpty && (!isBrief || !passed)
+    var text = (isTold ? "\(flow)\n\(isBrief ? problemTable : table)" : "") + "\(summary)\n"
+    if let problemToken {
+      text += "  token:  \(problemToken)\n  repeat: \(command(problemToken))\n"
+    }
+    return text
   }
 }

@@ -20,7 +20,10 @@ extension ReplayToken {
     let parts = text.split(separator: "/", omittingEmptySubsequences: false)
     guard let first = parts.first, first == Self.version else {
       throw TokenError(
-        part: "version", problem: "'\(parts.first ?? "")' where '\(Self.version)' is expected")
+        part: "version",
+        problem:
+          "'\(parts.first ?? "")' where '\(Self.version)' is expected; "
+          + "copy the whole word that the failing run printed")
     }
     guard parts.count == 7 else {
       throw TokenError(
