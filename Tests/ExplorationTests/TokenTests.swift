@@ -74,8 +74,11 @@ import Testing
   }
 
   @Test(arguments: [
-    ("", "version: '' where 'n1' is expected"),
-    ("n0/x/0/-/-/0.0", "version: 'n0' where 'n1' is expected"),
+    ("", "version: '' where 'n1' is expected; copy the whole word that the failing run printed"),
+    (
+      "n0/x/0/-/-/0.0",
+      "version: 'n0' where 'n1' is expected; copy the whole word that the failing run printed"
+    ),
     ("n1/x/0/-/-", "form: 6 parts between slashes instead of 7; was it cut off?"),
     ("n1/x/zz/-/-/0.0", "seed: 'zz' is no hexadecimal number"),
     ("n1/x/0/-/-/0", "end: '0' isn't COUNT.HASH"),

@@ -1,5 +1,7 @@
 import Base
+import DeviceSeam
 import EmulatedGPU
+import KernelRuntime
 import LinuxMM
 import Machine
 import Nouveau
