@@ -9,7 +9,10 @@ extension DMAAddressSpace {
 
   /// Gives the device a path to another's window, as the bus's bridges do or don't
   /// (`pci_p2pdma_distance`).
-  public func connect(_ window: any PeerWindow) { peers.connect(window) }
+  public func connect(_ window: any PeerWindow) {
+    peers.connect(window)
+    hasPeers = true
+  }
 
   /// Whether there is a path to a window.
   public func reaches(_ window: any PeerWindow) -> Bool { peers.place(window, 0) != nil }
@@ -47,9 +50,6 @@ extension DMAAddressSpace {
   }
 
   // MARK: the device's side
-
-  /// Whether there is another device's memory to write to.
-  public var hasPeers: Bool { !peers.windows.isEmpty }
 
   /// Tells the window that `memory` belongs to of bytes that this device wrote there.
   public func wrotePeer(_ memory: MappedMemory, _ range: Range<UInt64>) {

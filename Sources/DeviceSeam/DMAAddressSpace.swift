@@ -67,6 +67,8 @@ public final class DMAAddressSpace {
   public internal(set) var badUnmaps: [DMAAddress] = []
   /// Other devices' memory that this one may reach.
   var peers = PeerMappings()
+  /// Whether there is another device's memory to write to; kept, since each launch asks.
+  public internal(set) var hasPeers = false
 
   /// Three counters of 21 bits in one word, so that runs of pages are counted by plain additions.
   private struct Counts: BitwiseCopyable {

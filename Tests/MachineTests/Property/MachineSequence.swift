@@ -75,6 +75,7 @@ struct MachineSequence: CustomStringConvertible {
     configuration.policy.peers = seed % 4 == 0 ? .host : .direct
     configuration.policy.peerEngine = seed % 2 == 0 ? .source : .destination
     configuration.hugePages = seed % 2 == 0 ? .always : .never
+    configuration.policy.hugeFolios = seed % 4 == 2
     configuration.stepLimit = 4_000_000
     if seed % 5 != 0 { configuration.choices = RandomWalkChoices(seed: seed) }
     return configuration
