@@ -15,7 +15,7 @@ public final class Machine {
   public let kernel: Kernel
   public let mm: MemoryManager
   /// The first GPU; in most machines the only one.
-  public let gpu: EmulatedGPU
+  public var gpu: EmulatedGPU { gpus[0].gpu }
   /// Every GPU, in the order of the configuration.
   public let gpus: [MachineGPU]
   /// What ties the drivers of several GPUs together; nil in a machine with one.
@@ -27,6 +27,8 @@ public final class Machine {
   public var svm: SVM? { gpus[0].svm }
   /// Device memory of drivers that left pages behind.
   private var unbound: [SVM] = []
+  /// Boards that were taken out; timers of theirs may still be pending.
+  private var removed: [EmulatedGPU] = []
   /// In order of creation, without those that have exited.
   public private(set) var processes: [UserProcess] = []
 
@@ -53,7 +55,6 @@ public final class Machine {
         ramBytes: ramBytes, devicePhysicalBytes: configuration.devicePhysicalBytes,
         hugePages: configuration.hugePages, swapPages: swapPages), from: supply)
     gpus = try Self.makeGPUs(configuration, kernel, mm, supply)
-    gpu = gpus[0].gpu
     peers = gpus.count > 1 ? PeerGroup() : nil
     fenceContexts = gpus.count > 1 ? FenceContexts(kernel) : nil
     if configuration.peerAccess { connectPeers() }
@@ -208,6 +209,22 @@ public final class Machine {
     if let svm = slot.svm, svm.devicePagesInUse > 0 { unbound.append(svm) }
     slot.svm = nil
     slot.driver = nil
+  }
+
+  /// Puts a new board of the same kind, with empty memory, into the slot of one that is lost or was
+  /// taken out; ``boot(gpu:)`` then binds the driver to it. `EBUSY` while a driver is bound,
+  /// `ENODEV` without such a slot, `ENOMEM` when the host has no memory for it.
+  public func replaceBoard(gpu index: Int = 0) throws(KernelError) {
+    guard gpus.indices.contains(index) else { throw .ENODEV }
+    let slot = gpus[index]
+    guard slot.driver == nil else { throw .EBUSY }
+    let dma = try DMAAddressSpace(kernel, ram: mm.ram)
+    let board = try EmulatedGPU(
+      kernel, configuration: configuration.allGPUs[index], dma: dma)
+    slot.gpu.loseDevice()
+    removed.append(slot.gpu)
+    slot.gpu = board
+    if configuration.peerAccess { connectPeers() }
   }
 
   /// Ends every process, then unbinds the driver.

@@ -5,7 +5,8 @@ public import Nouveau
 public final class MachineGPU {
   /// Its number: its place in ``Machine/gpus``.
   public let index: Int
-  public let gpu: EmulatedGPU
+  /// The board in the slot; another one after ``Machine/replaceBoard(gpu:)``.
+  public internal(set) var gpu: EmulatedGPU
   /// The driver; nil before ``Machine/boot()`` and after ``Machine/shutdown()``.
   public internal(set) var driver: NouveauDevice?
   /// Its device memory and the processes that use it; nil with the driver.

@@ -209,6 +209,31 @@ import Testing
     }
   }
 
+  /// A deadline given while the job is queued reaches the hardware's fence when there is one; a
+  /// later one changes nothing, an earlier one is passed on, and "scheduled" has none.
+  @Test func deadlineOfAQueuedJob_reachesTheHardware() throws {
+    try explore(seeds: 0..<40) { bench in
+      let b = SchedulerBench(bench, credits: 1)
+      let entity = b.entity()
+      try b.submit(entity, 1)
+      let job = try b.submit(entity, 2)
+      let done = try finished(job)
+      done.setDeadline(500)
+      done.setDeadline(900)
+      job.scheduled?.setDeadline(1)
+      while b.ring.ran != [1] { await bench.kernel.sleep(millisecond) }
+      try require(b.ring.deadlines == [], "job 1 has \(b.ring.deadlines)")
+      b.ring.completeNext()
+      while job.parent == nil { await bench.kernel.sleep(millisecond) }
+      try require(b.ring.deadlines == [500], "job 2 has \(b.ring.deadlines)")
+      done.setDeadline(700)
+      done.setDeadline(300)
+      try require(b.ring.deadlines == [500, 300], "job 2 has \(b.ring.deadlines)")
+      b.ring.completeNext()
+      await b.end([entity])
+    }
+  }
+
   /// Nothing of a scheduler stays behind.
   @Test func teardown_leavesNoObject() throws {
     weak var scheduler: JobScheduler?

@@ -18,6 +18,7 @@ final class MockRing: SchedulerBackend, FenceOperations {
   private(set) var freed: [UInt64] = []
   private(set) var timedOutTags: [UInt64] = []
   private(set) var cancelled: [UInt64] = []
+  private(set) var deadlines: [UInt64] = []
   var onTimeout: ((SchedulerJob) async -> SchedulerTimeout)?
   var cost: ((SchedulerJob) -> Int?)?
   var extra: ((SchedulerJob) -> Fence?)?
@@ -67,6 +68,7 @@ final class MockRing: SchedulerBackend, FenceOperations {
   /// For orders that are left out as equivalent.
   private func note() { bench.kernel.touch(.data(1 << 32)) }
 
+  func setDeadline(_ fence: Fence, _ time: UInt64) { deadlines.append(time) }
   func credits(of job: SchedulerJob) -> Int? { cost?(job) }
   func prepare(_ job: SchedulerJob) -> Fence? { extra?(job) }
 

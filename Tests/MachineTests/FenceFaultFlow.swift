@@ -42,12 +42,10 @@ struct FenceFaultFlow: Flow, Sendable, CustomTestStringConvertible {
     run.endSetUp()
     guard world.isReady else { return }
     try world.step("trouble") { await world.suffer() }
-    if trouble.losesTheBoard {
-      try world.step("lost") { await world.leave() }
-    } else {
-      try world.step("repeated") { await world.again() }
-      try world.step("rebuilt") { await world.rebuild() }
-    }
+    if trouble.losesTheBoard { try world.step("lost") { await world.leave() } }
+    if machine.gpu.isLost { try world.step("replaced") { await world.replace() } }
+    try world.step("repeated") { await world.again() }
+    try world.step("rebuilt") { await world.rebuild() }
     try machine.run { await $0.shutdown() }
     try machine.kernel.runUntilIdle()
     for offence in machine.audit() { run.offend("audit", "after shutdown: \(offence)") }
@@ -265,6 +263,25 @@ private final class FenceFaultWorld {
     }
     if flow.way != .eviction {
       run.expect(lost == before, "lost", "\(lost) pages, \(before) were on the device")
+    }
+  }
+
+  /// A new board in the slot; what was lost is mapped anew, and all is as it was before the flow.
+  func replace() async {
+    guard let bench else { return }
+    do {
+      try machine.replaceBoard()
+      try await bench.process.space.unmap(bench.all)
+      _ = try await bench.process.space.map(bytes: bench.all.bytes, .readWrite, at: bench.start)
+      try await bench.fill(0..<bench.pages)
+      if flow.way == .eviction { return }
+      try await machine.boot()
+      if let svm = machine.svm { try await bench.process.open(svm) }
+      guard flow.way != .toDevice else { return }
+      let result = try await bench.process.migrateToDevice(bench.all)
+      run.expect(result.moved == bench.pages, "replaced", "\(result)")
+    } catch {
+      run.offend("replaced", "\(error)")
     }
   }
 

@@ -31,7 +31,9 @@ struct ChannelRace: Sendable, CustomTestStringConvertible {
       }
       let chosen = options
       run.task("main") { () async throws(KernelError) in
+        run.beginSetUp()
         let device = try await bench.probe(chosen)
+        run.endSetUp()
         for end in try await body(run, bench, device) {
           run.expect(ends.contains(end), "end", "\(end?.name ?? "ok")")
         }
@@ -82,13 +84,33 @@ struct ChannelRace: Sendable, CustomTestStringConvertible {
 }
 
 extension ChannelRace {
-  static let emitAndKill = ChannelRace(
-    name: "emit and kill", ends: [.EIO, .ENODEV]
-  ) { _, bench, device in
+  static let emitAndKill = emitAndKill(3)
+
+  static func emitAndKill(_ count: Int) -> ChannelRace {
+    ChannelRace(name: "emit and kill, \(count)", ends: [.EIO, .ENODEV]) { _, bench, device in
+      let channel = device.copyChannel
+      bench.gpu.isHeld = true
+      return await emitters(
+        count, on: channel,
+        while: [
+          (
+            "killer",
+            {
+              await device.kernel.point()
+              channel.kill(.EIO)
+            }
+          )
+        ])
+    }
+  }
+
+  /// A copy's release is on its way while somebody kills.
+  static let signalAndKill = ChannelRace(
+    name: "signal and kill", ends: [nil, .EIO, .ENODEV]
+  ) { _, _, device in
     let channel = device.copyChannel
-    bench.gpu.isHeld = true
     return await emitters(
-      3, on: channel,
+      1, on: channel,
       while: [
         (
           "killer",
@@ -99,6 +121,9 @@ extension ChannelRace {
         )
       ])
   }
+
+  /// Those with few steps.
+  static let small = [emitAndKill(1), signalAndKill]
 
   static let killAndRebuild = ChannelRace(
     name: "kill, rebuild and emit", ends: [nil, .EIO, .ENODEV]
@@ -197,7 +222,8 @@ extension ChannelRace {
   }
 
   static let all = [
-    emitAndKill, killAndRebuild, earlyAndLost, pollingAndKill, lateStore, fullRing, lostDevice,
+    emitAndKill, signalAndKill, killAndRebuild, earlyAndLost, pollingAndKill, lateStore, fullRing,
+    lostDevice,
   ]
 }
 
@@ -211,5 +237,11 @@ extension ChannelRace {
     // Each run came to its end.
     let ends = report?.reached.first { $0.name == "end" }?.count
     #expect(report == nil || ends == UInt64(orders))
+  }
+
+  /// Every order without preemption, from the first emit to the last page given back.
+  @Test(arguments: ChannelRace.small)
+  func smallRace_endsAsItMayInAllOrders(_ race: ChannelRace) throws {
+    try race.flow.holdsInAllOrders(.init(preemptions: 0), limit: 2_000)
   }
 }

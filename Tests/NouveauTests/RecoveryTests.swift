@@ -81,6 +81,26 @@ import Testing
     }
   }
 
+  /// The release behind a refused launch is written, the error isn't served yet, and somebody else
+  /// kills the channel: the fence must not end well.
+  @Test func aKillBeforeTheErrorIsServed_failsTheFence() throws {
+    let bench = try Bench()
+    try bench.withDevice { device throws(KernelError) in
+      let good = try await copy(device, 0x100_0000, 0x200_0000)
+      try await good.wait()
+      bench.gpu.losesInterrupts = true
+      bench.gpu.launchesToRefuse = 1
+      let bad = try await copy(device, 0x100_0000, 0x200_0000)
+      await device.kernel.sleep(10_000)
+      #expect(device.fenceStorage.read(device.copyChannel.id) == UInt32(bad.fence.seqno))
+      device.copyChannel.kill(.ENODEV)
+      #expect(bad.fence.status == .failed(.ENODEV))
+      bench.gpu.losesInterrupts = false
+      try await device.copyChannel.rebuild()
+      try await copy(device, 0x100_0000, 0x200_0000).wait()
+    }
+  }
+
   @Test func aKilledChannel_worksAgainAfterARebuild() throws {
     let bench = try Bench()
     try bench.withDevice { device throws(KernelError) in

@@ -74,8 +74,14 @@ public final class SchedulerJob {
   public internal(set) var scheduled: Fence?
   /// Signalled when the job is over. Made when armed.
   public internal(set) var finished: Fence?
-  /// The hardware's fence.
-  public internal(set) var parent: Fence?
+  /// The hardware's fence. A deadline that was given before it was there is passed on to it
+  /// (`drm_sched_fence_set_parent`).
+  public internal(set) var parent: Fence? {
+    didSet {
+      let operations = finished?.operations as? JobFenceOperations
+      if let parent, let deadline = operations?.deadline { parent.setDeadline(deadline) }
+    }
+  }
   var parentCallback: FenceCallback?
 
   /// Makes a job (`drm_sched_job_init`); `EINVAL` for no credits, `ENOENT` for an entity without a
@@ -164,8 +170,11 @@ final class JobFenceOperations: FenceOperations {
   var scheduled: Fence? { job?.scheduled }
   var finished: Fence? { job?.finished }
 
+  /// Only the end of a job can be needed by a time, and only an earlier one changes anything
+  /// (`drm_sched_fence_set_deadline_finished`).
   func setDeadline(_ fence: Fence, _ time: UInt64) {
-    deadline = min(deadline ?? time, time)
+    guard fence === finished, time < deadline ?? .max else { return }
+    deadline = time
     job?.parent?.setDeadline(time)
   }
 }

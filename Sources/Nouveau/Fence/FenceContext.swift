@@ -261,8 +261,9 @@ package final class FenceContext {
   func kill(_ error: KernelError, trustsMemory: Bool) {
     let section = device.kernel.beginSignalling()
     killError = error
-    // Fences that are done stay without an error although nobody has looked yet (F03).
-    if trustsMemory && !device.isLost, let word = trustedWord() {
+    // Fences that are done stay without an error although nobody has looked yet (F03), unless an
+    // engine has an error to report that may be theirs.
+    if trustsMemory && !device.isLost && !hasEngineError, let word = trustedWord() {
       while let fence = pending.first, isDone(fence, by: word) { end(fence, nil) }
     }
     while let fence = pending.first { end(fence, error) }
