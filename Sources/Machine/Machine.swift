@@ -29,6 +29,8 @@ public final class Machine {
   private var unbound: [SVM] = []
   /// Boards that were taken out; timers of theirs may still be pending.
   private var removed: [EmulatedGPU] = []
+  /// The group that all processes are charged to; nil without a limit.
+  public let group: MemoryGroup?
   /// In order of creation, without those that have exited.
   public private(set) var processes: [UserProcess] = []
 
@@ -49,11 +51,17 @@ public final class Machine {
     if let limit = configuration.stepLimit { kernel.stepLimit = limit }
     // In real time worker threads write memory too, and the marks of a supply are one thread's.
     let supply = configuration.mode == .simulated ? configuration.hostMemory : nil
-    mm = try MemoryManager(
-      kernel,
-      MemoryConfiguration(
-        ramBytes: ramBytes, devicePhysicalBytes: configuration.devicePhysicalBytes,
-        hugePages: configuration.hugePages, swapPages: swapPages), from: supply)
+    var memory = MemoryConfiguration(
+      ramBytes: ramBytes, devicePhysicalBytes: configuration.devicePhysicalBytes,
+      hugePages: configuration.hugePages, swapPages: swapPages)
+    memory.killsWhenOutOfMemory = configuration.killsWhenOutOfMemory
+    mm = try MemoryManager(kernel, memory, from: supply)
+    if let bytes = configuration.memoryLimit {
+      let pages = Int(exactly: bytes >> UInt64(PageSize.shift))
+      group = try mm.createGroup("processes", limit: pages)
+    } else {
+      group = nil
+    }
     gpus = try Self.makeGPUs(configuration, kernel, mm, supply)
     peers = gpus.count > 1 ? PeerGroup() : nil
     fenceContexts = gpus.count > 1 ? FenceContexts(kernel) : nil
@@ -161,7 +169,9 @@ public final class Machine {
 
   /// A new process that uses the device.
   public func makeProcess(_ name: String) async throws(KernelError) -> UserProcess {
-    try await adopt(try mm.createAddressSpace(name), name)
+    let space = try mm.createAddressSpace(name)
+    if let group { space.join(group) }
+    return try await adopt(space, name)
   }
 
   /// Makes a process of an address space, which ends when the device can't be opened.

@@ -11,6 +11,12 @@ public struct MachineConfiguration {
   public var ramBytes: UInt64 = 256 << 20
   /// Swap space in bytes, a multiple of the page size; none, and nothing is swapped out.
   public var swapBytes: UInt64 = 0
+  /// What all processes together may have, in RAM and on devices, in bytes (`memory.max`); nil, and
+  /// no page is charged to anybody.
+  public var memoryLimit: UInt64?
+  /// Whether a process is killed when memory runs out and nothing can be reclaimed; without, the
+  /// access that found no memory fails.
+  public var killsWhenOutOfMemory = false
   /// When faults use huge pages.
   public var hugePages = HugePagePolicy.never
   /// The GPU: chip, VRAM, costs.

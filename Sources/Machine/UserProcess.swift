@@ -56,7 +56,8 @@ public final class UserProcess {
 
   /// Moves what can be moved of a range to a device. `ENODEV` without an open device.
   ///
-  /// What becomes of pages that lie on another GPU says ``DmemPolicy/peers``. With `explains`, ``MigrationResult/stayed`` says of each page that stayed why it did.
+  /// What becomes of pages that lie on another GPU says ``DmemPolicy/peers``. With `explains`,
+  /// ``MigrationResult/stayed`` says of each page that stayed why it did.
   public func migrateToDevice(
     _ range: VirtualRange, gpu: Int = 0, explains: Bool = false
   ) async throws(KernelError) -> MigrationResult {
@@ -73,6 +74,14 @@ public final class UserProcess {
   /// The pages brought back.
   public func migrateToRAM(_ range: VirtualRange, gpu: Int = 0) async throws(KernelError) -> Int {
     try await context(gpu).migrateToRAM(range)
+  }
+
+  /// As ``migrateToRAM(_:gpu:)``; the result has the error of what could not be brought back, and
+  /// says of each page that stayed why it did.
+  public func explainedMigrateToRAM(
+    _ range: VirtualRange, gpu: Int = 0
+  ) async throws(KernelError) -> MigrationResult {
+    try await context(gpu).explainedMigrateToRAM(range)
   }
 
   // MARK: what runs on the GPU

@@ -34,7 +34,7 @@ import Testing
       explains: true)
     #expect(moved.explanation().contains("16 of 16 pages moved, none stayed"))
     let none = try run("- touch: {mapping: buffer}", explains: true)
-    #expect(none.explanation() == "  no migration to the device\n")
+    #expect(none.explanation() == "  no migration\n")
   }
 
   @Test func aWrongExpectation_saysWhatIsSo() throws {

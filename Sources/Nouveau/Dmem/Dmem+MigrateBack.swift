@@ -15,37 +15,54 @@ extension Dmem {
   package func migrateToRAM(
     _ space: AddressSpace, _ range: VirtualRange
   ) async throws(KernelError) -> Int {
+    let result = try await bringToRAM(space, range)
+    if let error = result.error { throw error }
+    return result.moved
+  }
+
+  /// As ``migrateToRAM(_:_:)``; the result has the error of a batch whose copies failed, and with
+  /// `explains` it says of each page that stayed why it did.
+  package func bringToRAM(
+    _ space: AddressSpace, _ range: VirtualRange, explains: Bool = false
+  ) async throws(KernelError) -> MigrationResult {
     guard !range.isEmpty, range.isPageAligned else { throw .EINVAL }
     try await beginOperation()
     defer { endOperation() }
     await space.mmapLock.lockShared()
     defer { space.mmapLock.unlockShared() }
     let parts = try mappedParts(of: range, in: space)
-    var moved = 0
-    var failure: KernelError?
+    var result = MigrationResult()
+    result.requested = range.pages
     var inFlight: ReturningBatch?
-    for batch in batches(of: parts) where failure == nil {
+    for batch in batches(of: parts) {
+      guard result.error == nil else {
+        if explains { result.stayed.append(batch, MigrationReason(.notTried)) }
+        continue
+      }
       do throws(KernelError) {
-        let started = try await beginReturn(space, batch)
-        if let previous = inFlight.take() { await finishReturn(previous, &moved, &failure) }
+        let started = try await beginReturn(space, batch, explains: explains)
+        if let previous = inFlight.take() { await finishReturn(previous, &result) }
         inFlight = consume started
       } catch {
-        failure = failure ?? error
+        result.error = result.error ?? error
+        if explains { result.stayed.append(batch, MigrationReason(.declined, error: error)) }
       }
       if policy.batchesInFlight == 1, let batch = inFlight.take() {
-        await finishReturn(batch, &moved, &failure)
+        await finishReturn(batch, &result)
       }
     }
-    if let last = inFlight.take() { await finishReturn(last, &moved, &failure) }
-    if let failure { throw failure }
-    return moved
+    if let last = inFlight.take() { await finishReturn(last, &result) }
+    // A batch in flight may have ended behind one that was not tried.
+    result.stayed.sort { $0.range.start < $1.range.start }
+    return result
   }
 
   private func beginReturn(
-    _ space: AddressSpace, _ range: VirtualRange
+    _ space: AddressSpace, _ range: VirtualRange, explains: Bool
   ) async throws(KernelError) -> ReturningBatch {
     let start = kernel.now
     let scratch = takeScratch()
+    scratch.buffers.explains = explains
     let request = MigrationRequest(range, owner: owner, select: selectionBack)
     let pages: CollectedPages
     do throws(KernelError) {
@@ -57,6 +74,7 @@ extension Dmem {
     var fence: NouveauFence?
     var failure: KernelError?
     if pages.collected > 0 {
+      pages.explainEmptyPlaces()
       await stopDeviceAccess(of: space, range)
       await mm.makeRoom(pages: pagesWanted(pages.collected))
       var index = 0
@@ -73,6 +91,7 @@ extension Dmem {
           fence = try await submit(scratch)
         } catch {
           dropAllDestinations(pages, scratch)
+          pages.explain(from: 0, MigrationReason(.copyFailed, error: error))
           failure = error
         }
       }
@@ -82,26 +101,30 @@ extension Dmem {
   }
 
   private func finishReturn(
-    _ batch: consuming ReturningBatch, _ moved: inout Int, _ failure: inout KernelError?
+    _ batch: consuming ReturningBatch, _ result: inout MigrationResult
   ) async {
     let scratch = batch.scratch
     let fence = batch.fence
     let range = batch.range
     let start = batch.start
-    failure = failure ?? batch.failure
+    result.error = result.error ?? batch.failure
     let pages = batch.pages
     if let fence, let error = await waitForCopies(fence, scratch) {
       counters.copyFailures += UInt64(scratch.plan.pages)
       kernel.trace.record(.dmemCopyFailed, range.start.rawValue, UInt64(error.errno))
-      failure = failure ?? error
+      result.error = result.error ?? error
       dropAllDestinations(pages, scratch)
+      pages.explain(from: 0, MigrationReason(.copyFailed, error: error))
     }
     unmapAll(scratch)
     let committed = await pages.commit()
     let count = movedPages(committed)
     committed.finalize()
     counters.toRAM += UInt64(count)
-    moved += count
+    result.moved += count
+    if scratch.buffers.explains {
+      result.stayed.append(range.start, scratch.buffers, pages: range.pages)
+    }
     kernel.trace.span(
       .dmemBatch, since: start, range.start.rawValue, UInt64(range.pages), UInt64(count))
     spareScratch.append(scratch)

@@ -7,11 +7,11 @@ public import LinuxMM
 public struct MigrationResult: Hashable, Sendable {
   /// Asked for.
   public var requested = 0
-  /// On the device now because of this call.
+  /// Where they were to go now because of this call.
   public var moved = 0
   /// Left where they were: pinned, locked, on the device already, refused, or no device page free.
   public var skipped: Int { requested - moved }
-  /// The first error that kept a batch from being copied; its pages are intact in RAM.
+  /// The first error that kept a batch from being copied; its pages are intact where they were.
   public var error: KernelError?
   /// What came from other GPUs; of it, ``moved`` counts what was copied directly.
   public var fetched = FetchedPages()

@@ -104,12 +104,24 @@ extension Dmem {
       let chunk = chunk(of: source)
     else { return 1 }
     if pages[source: index].isCompound {
-      try planWholeToRAM(pages, source, chunk, scratch)
+      do throws(KernelError) {
+        try planWholeToRAM(pages, source, chunk, scratch)
+      } catch {
+        let kind: MigrationReason.Kind = error == .ENOMEM ? .noSystemMemory : .notMappedForDevice
+        pages.explain(from: index, MigrationReason(kind, error: error))
+        throw error
+      }
       return DmemChunk.pages
     }
     let inChunk = Int(chunk.range.end.rawValue - source.rawValue)
     let wanted = min(sourceRun(pages, from: index), inChunk)
-    let frames = try mm.allocateLockedRun(upTo: wanted)
+    let frames: PFNRange
+    do throws(KernelError) {
+      frames = try mm.allocateLockedRun(upTo: wanted)
+    } catch {
+      pages.explain(from: index, MigrationReason(.noSystemMemory, error: error))
+      throw error
+    }
     do throws(KernelError) {
       let address = try device.pci.dma.map(frames.start, count: frames.count, .fromDevice)
       scratch.add(address, pages: frames.count, .fromDevice)
@@ -122,7 +134,24 @@ extension Dmem {
         mm.unlock(frames.start + step)
         mm.put(frames.start + step)
       }
+      pages.explain(from: index, MigrationReason(.notMappedForDevice, error: error))
       throw error
+    }
+  }
+}
+
+extension CollectedPages {
+  /// Tells why the pages from place `first` on stay, for which nothing was told yet.
+  func explain(from first: Int, _ reason: MigrationReason) {
+    guard explains else { return }
+    for place in first..<count { explain(place, reason) }
+  }
+
+  /// Tells of the empty places that they have nothing to bring back.
+  func explainEmptyPlaces() {
+    guard explains else { return }
+    for place in 0..<count where self[source: place].pfn == nil {
+      explain(place, MigrationReason(.emptyPlace))
     }
   }
 }

@@ -44,6 +44,13 @@ public final class SVMContext {
     try await svm.dmem.migrateToRAM(svmm.space, range)
   }
 
+  /// As ``migrateToRAM(_:)``; the result has the error, and says why pages stayed.
+  public func explainedMigrateToRAM(
+    _ range: VirtualRange
+  ) async throws(KernelError) -> MigrationResult {
+    try await svm.dmem.bringToRAM(svmm.space, range, explains: true)
+  }
+
   /// The GPU's translation of an address.
   public func translation(of address: VirtualAddress) -> DeviceTranslation {
     let entry = svmm.gpuSpace.entry(at: GPUVirtualAddress(address.rawValue))

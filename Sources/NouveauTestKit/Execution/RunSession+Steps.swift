@@ -60,7 +60,7 @@ extension RunSession {
   private func migrate(_ step: Step, _ span: PageSpan, to side: MemorySide)
     async throws(OperationFailure) -> Int
   {
-    guard explains && side == .device else {
+    guard explains else {
       guard let gpu = step.gpu else { return try await target.migrate(span, to: side) }
       var nothing: [StayedPages] = []
       return try await target.migrate(span, to: side, gpu: gpu, explains: false, &nothing)

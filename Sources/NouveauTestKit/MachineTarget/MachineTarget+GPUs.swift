@@ -64,13 +64,16 @@ extension MachineTarget {
     let place = try place(span.mapping)
     let range = place.range(span.pages)
     let process = place.process
-    if side == .ram {
+    if side == .ram && !explains {
       return try await calling { () throws(KernelError) in
         try await process.migrateToRAM(range, gpu: gpu)
       }
     }
     let result = try await calling { () throws(KernelError) in
-      try await process.migrateToDevice(range, gpu: gpu, explains: explains)
+      switch side {
+      case .ram: try await process.explainedMigrateToRAM(range, gpu: gpu)
+      case .device: try await process.migrateToDevice(range, gpu: gpu, explains: explains)
+      }
     }
     for part in result.stayed {
       let first = span.pages.first + VirtualRange(range.start, part.range.start).pages

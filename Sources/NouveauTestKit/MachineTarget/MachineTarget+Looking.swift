@@ -73,6 +73,8 @@ extension MachineTarget {
       return machine.mm.addressSpaces.reduce(0) { $0 + $1.counters.minorFaults }
     case "rss":
       return machine.mm.addressSpaces.reduce(0) { $0 + UInt64($1.counters.residentPages) }
+    case "charged": return UInt64(machine.group?.charged ?? 0)
+    case "kills": return machine.mm.counters.kills
     case "free-ram-pages": return UInt64(machine.mm.freeSystemPages)
     default:
       // A device's own; of all together.

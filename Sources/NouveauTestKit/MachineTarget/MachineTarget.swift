@@ -45,6 +45,8 @@ public final class MachineTarget {
     configuration.gpu.chip = chip
     configuration.gpu.vramBytes = plan.vramBytes
     configuration.swapBytes = plan.swapBytes
+    configuration.memoryLimit = plan.memoryLimit
+    configuration.killsWhenOutOfMemory = plan.killsWhenOutOfMemory
     guard let huge = HugePagePolicy(rawValue: plan.hugePages) else { throw .EINVAL }
     configuration.hugePages = huge
     // A scenario has a handful of channels, and every run of it sets all of them up.

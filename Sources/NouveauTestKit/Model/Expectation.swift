@@ -6,7 +6,7 @@ public struct Expectation: Sendable {
   public var data: [(span: PageSpan, check: ReadCheck)] = []
   /// Where pages lie.
   public var locations: [(span: PageSpan, location: PageLocation)] = []
-  /// Why pages stayed in the last migration to the device; nil for pages that moved.
+  /// Why pages stayed in the last migration; nil for pages that moved.
   public var reasons: [(span: PageSpan, reason: String?)] = []
   /// Counters of the machine by the schema's names.
   public var counters: [(name: String, Comparison)] = []

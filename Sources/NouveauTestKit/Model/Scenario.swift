@@ -35,6 +35,10 @@ public struct MachinePlan: Hashable, Sendable {
   public var batchPages: Int?
   /// Swap space; none, and nothing is swapped out.
   public var swapBytes: UInt64 = 0
+  /// What the processes together may have; nil without a limit.
+  public var memoryLimit: UInt64?
+  /// Whether a process is killed when memory runs out.
+  public var killsWhenOutOfMemory = false
   /// When faults use huge pages, by its name in the schema.
   public var hugePages = "never"
   /// Huge pages stay whole on the device.

@@ -44,6 +44,8 @@ struct ScenarioBuilder {
     plan.batchPages = object["batch"].map { Int($0.number) }
     plan.keptChunks = object["kept-chunks"].map { Int($0.number) }
     if let swap = object["swap"] { plan.swapBytes = swap.number }
+    plan.memoryLimit = object["memory-limit"]?.number
+    if let choice = object["out-of-memory"] { plan.killsWhenOutOfMemory = choice.text == "kill" }
     if let huge = object["huge-pages"] { plan.hugePages = huge.text }
     plan.hasHugeFolios = object["huge-device-pages"]?.flag ?? false
     plan.gpuCount = object["gpus"].map { Int($0.number) } ?? 1

@@ -1,7 +1,7 @@
 extension RunReport {
-  /// Which pages stayed in each migration to the device and why, as a table for `--explain`.
+  /// Which pages stayed in each migration and why, as a table for `--explain`.
   public func explanation() -> String {
-    guard let migrations, !migrations.isEmpty else { return "  no migration to the device\n" }
+    guard let migrations, !migrations.isEmpty else { return "  no migration\n" }
     var lines: [String] = []
     for note in migrations {
       lines.append("  step \(note.step), \(note.title): \(note.outcome)")

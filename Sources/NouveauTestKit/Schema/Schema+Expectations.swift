@@ -26,7 +26,7 @@ extension Schema {
           "why",
           .table(key: .reference(.mapping), value: .table(key: .pages, value: .choice(reasons))),
           example: "{buffer: {P1: pinned, P2..P3: none}}",
-          "Why pages stayed in the last `migrate` to the device of that mapping."),
+          "Why pages stayed in the last `migrate` of that mapping."),
         SchemaKey(
           "counters", .table(key: .choice(counters), value: .comparison),
           example: "{pages-to-device: 16, launches: \">= 1\"}", "Counters of the machine."),

@@ -106,6 +106,18 @@ extension Schema {
           "swap", .size(pageBytes...(1 << 38), multipleOf: pageBytes), fallback: "none",
           example: "16 MiB", "Swap space; without it nothing is swapped out."),
         SchemaKey(
+          "memory-limit", .size(pageBytes...(1 << 38), multipleOf: pageBytes), fallback: "none",
+          example: "1 MiB",
+          "What all processes together may have, in RAM and on the device; pages that come back "
+            + "are never refused for it."),
+        SchemaKey(
+          "out-of-memory",
+          .choice([
+            SchemaChoice("fail", "the access gets OOM"),
+            SchemaChoice("kill", "the process with the most memory loses all of it"),
+          ]), fallback: "fail", example: "kill",
+          "What happens when memory, or its limit, is reached and nothing can be reclaimed."),
+        SchemaKey(
           "huge-pages",
           .choice([
             SchemaChoice("never", "pages of 4 KiB only"),

@@ -103,6 +103,8 @@ extension Schema {
     SchemaChoice("device-pages", "device pages in use now"),
     SchemaChoice("free-device-pages", "device pages of existing chunks that are free now"),
     SchemaChoice("rss", "pages of all processes that count as resident now, device pages too"),
+    SchemaChoice("charged", "pages charged to the processes' memory limit now, device pages too"),
+    SchemaChoice("kills", "processes killed for their memory, since the start"),
     SchemaChoice("free-ram-pages", "system pages that are free now"),
     SchemaChoice("dma-mappings", "DMA mappings of system pages that exist now"),
     SchemaChoice("bad-unmaps", "unmappings that no DMA mapping matched, since the start"),
