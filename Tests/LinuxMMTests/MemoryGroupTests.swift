@@ -7,8 +7,7 @@ import Testing
   @Test func pagesAreChargedOnce_andUnchargedWhenFreed() throws {
     let machine = try TestMachine()
     try machine.run {
-      let group = try machine.mm.createGroup("g", limit: 20)
-      machine.space.join(group)
+      let group = try machine.joinGroup(limit: 20)
       let range = try await machine.map(pages: 6)
       #expect(group.charged == 6)
       try await machine.expectPattern(range)
@@ -25,8 +24,7 @@ import Testing
   @Test func chargeMovesToTheDeviceAndBack() throws {
     let machine = try TestMachine()
     try machine.run {
-      let group = try machine.mm.createGroup("g", limit: 8)
-      machine.space.join(group)
+      let group = try machine.joinGroup(limit: 8)
       let range = try await machine.map(pages: 8)
       #expect(try await machine.device.take(machine.space, range) == 8)
       #expect(group.charged == 8)
@@ -40,8 +38,7 @@ import Testing
   @Test func abandonedMigration_leavesTheChargeAlone() throws {
     let machine = try TestMachine()
     try machine.run {
-      let group = try machine.mm.createGroup("g", limit: 8)
-      machine.space.join(group)
+      let group = try machine.joinGroup(limit: 8)
       let range = try await machine.map(pages: 4)
       machine.kernel.failures.arm(.migrateCommit, .from(1))
       #expect(try await machine.device.take(machine.space, range) == 0)
@@ -53,8 +50,7 @@ import Testing
   @Test func holesFilledOnTheDevice_areCharged_andLimited() throws {
     let machine = try TestMachine()
     try machine.run {
-      let group = try machine.mm.createGroup("g", limit: 3)
-      machine.space.join(group)
+      let group = try machine.joinGroup(limit: 3)
       let range = try await machine.map(pages: 5, filled: false)
       #expect(try await machine.device.take(machine.space, range) == 3)
       #expect(group.charged == 3)
@@ -67,8 +63,7 @@ import Testing
       let other = try machine.mm.createAddressSpace("free")
       let start = try await other.map(bytes: 10 << 12, .readWrite)
       for page in 0..<10 { try await other.store(start + UInt64(page) << 12, [7]) }
-      let group = try machine.mm.createGroup("g", limit: 10)
-      machine.space.join(group)
+      let group = try machine.joinGroup(limit: 10)
       let range = try await machine.map(pages: 30)
       try await machine.expectPattern(range)
       #expect(group.charged <= 10)
@@ -81,8 +76,7 @@ import Testing
   @Test func limitWithoutSwapSpace_failsTheAccess() throws {
     let machine = try TestMachine()
     try machine.run {
-      let group = try machine.mm.createGroup("g", limit: 4)
-      machine.space.join(group)
+      let group = try machine.joinGroup(limit: 4)
       let range = try await machine.map(pages: 6, filled: false)
       for page in 0..<4 { try await machine.fill(range, page) }
       await expectThrows(AccessError.outOfMemory(range.page(4))) {
@@ -118,8 +112,7 @@ import Testing
   @Test func swapLimit_keepsPagesInRAM() throws {
     let machine = try TestMachine(swapPages: 64)
     try machine.run {
-      let group = try machine.mm.createGroup("g", swapLimit: 2)
-      machine.space.join(group)
+      let group = try machine.joinGroup(swapLimit: 2)
       let range = try await machine.map(pages: 5)
       #expect(try await machine.space.swapOut(range) == 2)
       #expect(group.swapped == 2)
@@ -132,8 +125,7 @@ import Testing
   @Test func failedCharge_failsTheAccess_andLosesNothing() throws {
     let machine = try TestMachine(swapPages: 16)
     try machine.run {
-      let group = try machine.mm.createGroup("g")
-      machine.space.join(group)
+      try machine.joinGroup()
       let range = try await machine.map(pages: 2)
       try await machine.space.swapOut(range)
       machine.kernel.failures.arm(.groupCharge, .nth(1))

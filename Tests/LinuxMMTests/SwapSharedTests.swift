@@ -112,8 +112,7 @@ import Testing
   @Test func slots_areChargedToTheGroupOfThePage() throws {
     let machine = try TestMachine(swapPages: 16)
     try machine.run {
-      let group = try machine.mm.createGroup("g", swapLimit: 2)
-      machine.space.join(group)
+      let group = try machine.joinGroup(swapLimit: 2)
       let range = try await self.shared(machine, 4)
       #expect(group.charged == 4)
       #expect(await machine.mm.reclaim(pages: 4) == 2)

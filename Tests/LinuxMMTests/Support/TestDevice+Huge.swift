@@ -83,39 +83,8 @@ extension TestDevice {
     _ space: AddressSpace, _ range: VirtualRange, splits: Bool = false,
     during: (() async -> Void)? = nil
   ) async throws(KernelError) -> [MigratePFN] {
-    await space.mmapLock.lockShared()
-    defer { space.mmapLock.unlockShared() }
-    let buffers = MigrationBuffers(pages: range.pages)
-    let pages = try await space.migrateSetup(
-      MigrationRequest(range, owner: owner, select: [.system, .compound]), buffers)
-    copyHugeToDevice(pages, splits: splits)
-    if let during { await during() }
-    let committed = await pages.commit()
-    let moved = (0..<committed.count).map { committed[source: $0] }.filter(\.migrates)
-    committed.finalize()
-    return moved
-  }
-
-  /// Brings the 2 MiB of a fault back, whole or in parts.
-  func migrateHugeToRAM(_ fault: DeviceFault) async -> FaultOutcome {
-    let buffers = MigrationBuffers(pages: Self.hugePages)
-    let base = VirtualAddress(fault.address.rawValue & ~UInt64(PageSize.hugeBytes - 1))
-    do throws(KernelError) {
-      let request = MigrationRequest(
-        VirtualRange(start: base, pages: Self.hugePages), owner: owner,
-        select: [.devicePrivate, .compound], faultPage: fault.page)
-      let pages = try await fault.space.migrateSetup(request, buffers)
-      if let duringFault { await duringFault() }
-      do throws(KernelError) {
-        try copyToRAM(pages)
-      } catch {
-        pages.abandon()
-        return error == .ENOMEM ? .outOfMemory : .sigbus(error)
-      }
-      await pages.commit().finalize()
-      return .done
-    } catch {
-      return .sigbus(error)
+    try await move(space, range, [.system, .compound], during: during) {
+      copyHugeToDevice($0, splits: splits)
     }
   }
 }

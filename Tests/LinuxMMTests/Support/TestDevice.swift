@@ -68,13 +68,15 @@ final class TestDevice: DevicePagemapOperations {
     faults += 1
     if let answer { return answer }
     if let handler { return await handler(fault) }
-    if fault.order > 0 { return await migrateHugeToRAM(fault) }
-    let buffers = MigrationBuffers(pages: 1)
+    // All of the page that was hit, of 2 MiB perhaps.
+    let count = 1 << fault.order
+    let base = VirtualAddress(fault.address.rawValue & ~UInt64(count << 12 - 1))
     do throws(KernelError) {
       let request = MigrationRequest(
-        VirtualRange(start: fault.address, pages: 1), owner: owner, select: .devicePrivate,
+        VirtualRange(start: base, pages: count), owner: owner,
+        select: fault.order > 0 ? [.devicePrivate, .compound] : .devicePrivate,
         faultPage: fault.page)
-      let pages = try await fault.space.migrateSetup(request, buffers)
+      let pages = try await fault.space.migrateSetup(request, MigrationBuffers(pages: count))
       if let duringFault { await duringFault() }
       do throws(KernelError) {
         try copyToRAM(pages)
@@ -136,14 +138,22 @@ final class TestDevice: DevicePagemapOperations {
   func take(
     _ space: AddressSpace, _ range: VirtualRange, select: MigrateSelect = .system
   ) async throws(KernelError) -> Int {
+    try await move(space, range, select) { copyToDevice($0) }.count
+  }
+
+  /// Moves a range with destinations from `copy`; the words that moved.
+  func move(
+    _ space: AddressSpace, _ range: VirtualRange, _ select: MigrateSelect,
+    during: (() async -> Void)? = nil, copy: (borrowing CollectedPages) -> Void
+  ) async throws(KernelError) -> [MigratePFN] {
     await space.mmapLock.lockShared()
     defer { space.mmapLock.unlockShared() }
-    let buffers = MigrationBuffers(pages: range.pages)
     let pages = try await space.migrateSetup(
-      MigrationRequest(range, owner: owner, select: select), buffers)
-    copyToDevice(pages)
+      MigrationRequest(range, owner: owner, select: select), MigrationBuffers(pages: range.pages))
+    copy(pages)
+    if let during { await during() }
     let committed = await pages.commit()
-    let moved = (0..<committed.count).count { committed[source: $0].migrates }
+    let moved = (0..<committed.count).map { committed[source: $0] }.filter(\.migrates)
     committed.finalize()
     return moved
   }

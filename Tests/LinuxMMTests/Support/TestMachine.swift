@@ -43,6 +43,14 @@ final class TestMachine {
     #expect(kernel.lockChecks.offences.isEmpty, "\(kernel.lockChecks.offences) \(comment)")
   }
 
+  /// A new group with the test's process in it.
+  @discardableResult
+  func joinGroup(limit: Int? = nil, swapLimit: Int? = nil) throws(KernelError) -> MemoryGroup {
+    let group = try mm.createGroup("g", limit: limit, swapLimit: swapLimit)
+    space.join(group)
+    return group
+  }
+
   /// A new mapping of the test's process, filled with a pattern where `filled`.
   func map(
     pages: Int, _ protection: Protection = .readWrite, filled: Bool = true, name: String = ""
