@@ -194,9 +194,10 @@ import Testing
       # Conformance
 
       The checks of the kernel's and IGT's suites for fences, reservation objects, sync files, sync
-      objects, the job scheduler and memory management, under their own names. "pass" means that a test of that name is
-      part of this package's own suite, which fails when the check does. The file is made from the
-      tests' names by a test (`ConformanceTests`), which fails when the two differ;
+      objects, the job scheduler and memory management, under their own names. "pass" means that a
+      test of that name is part of this package's own suite, which fails when the check does. The
+      file is made from the tests' names by a test (`ConformanceTests`), which fails when the two
+      differ;
       `NOUVEAU_WRITE_DOCS=1 swift test --filter conformance` writes it anew.
 
       \(rows.count) checks are reproduced; \(Self.notApplicable.count) do not apply.
