@@ -17,7 +17,7 @@ public final class SVMContext {
   public var instanceAddress: VRAMAddress { svmm.instanceAddress }
 
   /// Sleeps while the device is suspended, as a submission does; throws the error of a resume that
-  /// failed. Kernel: pm_runtime_get_sync in nouveau_drm_ioctl (nouveau_drm.c)
+  /// failed. Kernel: nouveau_drm_ioctl (nouveau_drm.c)
   public func waitUntilAwake() async throws(KernelError) { try await svm.dmem.waitUntilAwake() }
 
   /// Moves what can be moved of a range to the device. `EINVAL` when a part isn't mapped or an end
