@@ -112,8 +112,8 @@ import Testing
     }
   }
 
-  /// A kernel that still runs on the GPU while the driver sleeps: its access waits for a replay. The
-  /// resume has it tried again; one that fails ends it, and what it does afterwards too.
+  /// A kernel that still runs on the GPU while the driver sleeps: its access waits for a replay.
+  /// The resume has it tried again; one that fails ends it, and what it does afterwards too.
   @Test(arguments: [false, true]) func parkedAccess_goesOnOrEnds(resumeFails: Bool) throws {
     try withBench(pages: 4) { bench in
       try await bench.fill(0..<4)

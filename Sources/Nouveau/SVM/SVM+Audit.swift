@@ -4,8 +4,8 @@ import LinuxMM
 
 extension SVM {
   /// Offences against the rules of device memory, one line each; to be asked when nothing is in
-  /// flight. `load` reads VRAM as the hardware does, and is nil when the device is off the bus: then
-  /// nothing is translated any more, and nothing can be read.
+  /// flight. `load` reads VRAM as the hardware does, and is nil when the device is off the bus:
+  /// then nothing is translated any more, and nothing can be read.
   package func audit(load: ((VRAMAddress) -> UInt64)?) -> [String] {
     var offences = dmem.audit()
     if let load {
@@ -51,7 +51,8 @@ extension SVM {
     }
   }
 
-  /// How often the GPU's page tables map each of the first `pages` pages of RAM, over all processes.
+  /// How often the GPU's page tables map each of the first `pages` pages of RAM, over all
+  /// processes.
   package func systemMappings(pages: Int) -> [Int] {
     var counts = [Int](repeating: 0, count: pages)
     for svmm in processes.all {
