@@ -58,18 +58,7 @@ extension MigrationBuffers {
     firstSlot: Int
   ) {
     var finisher = PageFinisher(manager, vma, faultPage: faultPage)
-    for place in places {
-      let source = arrays[source: place]
-      let new = arrays[destination: place].pfn?.index
-      guard let old = source.pfn?.index else {
-        if let new { manager.unlockAndDrop(new) }
-        continue
-      }
-      let slot = firstSlot < 0 ? -1 : firstSlot + (place - places.lowerBound)
-      if let new, slot >= 0, finisher.finishUsual(source, old, new, slot) { continue }
-      finisher.finish(source, old, new, slot)
-    }
-    finisher.finish()
+    finisher.finish(arrays, places, firstSlot: firstSlot)
   }
 }
 
