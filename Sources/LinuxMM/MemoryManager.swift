@@ -125,6 +125,7 @@ public final class MemoryManager {
     pages[0].flags = [.reserved, .uptodate]
     pages[0].references = 1
     if configuration.swapPages != 0 { try swapOn(pages: configuration.swapPages) }
+    kernel.pageLockHolder = { [weak self] pfn in self?.runnable(holding: Int(pfn)) }
   }
 
   deinit {

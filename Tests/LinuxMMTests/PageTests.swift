@@ -27,6 +27,29 @@ import Testing
     #expect(machine.mm.freeSystemPages == free)
   }
 
+  /// Who waits for a page lock waits for its holder, and for what that one waits for.
+  @Test func pageLock_namesItsHolder_inAHang() throws {
+    let machine = try TestMachine()
+    var page = MemoryManager.zeroPage
+    #expect(throws: RunFailure.self) {
+      try machine.run {
+        let kernel = machine.kernel
+        page = try machine.mm.allocatePage()
+        kernel.spawn("writeback") {
+          await machine.mm.lock(page)
+          await Completion(kernel, "a disk that went").wait()
+        }
+        await kernel.spawn("reader") { await machine.mm.lock(page) }.join()
+      }
+    }
+    let blocked = machine.kernel.blockedTasks()
+    let reader = try #require(blocked.first { $0.name == "reader" })
+    let writeback = try #require(blocked.first { $0.name == "writeback" })
+    #expect(reader.reason == .pageLock(pfn: page.rawValue))
+    #expect(reader.waitsFor == [writeback.id])
+    #expect(writeback.waitsFor.isEmpty)
+  }
+
   @Test func zeroPage_isNeverHandedOut() throws {
     let machine = try TestMachine(ramPages: 8)
     var pages: [PFN] = []

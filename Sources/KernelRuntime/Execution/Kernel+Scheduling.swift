@@ -227,9 +227,14 @@ extension Kernel {
     }
   }
 
-  /// The live tasks that hold the lock that `task` sleeps on, or whose end it waits for.
+  /// The live tasks that hold the lock or the page lock that `task` sleeps on, or whose end it waits
+  /// for.
   private func blockers(of task: KernelTask) -> [KernelTask] {
-    liveTasks.filter { other in
+    if case .pageLock(let pfn)? = task.waitingFor {
+      let holder = pageLockHolder?(pfn)
+      return liveTasks.filter { $0 === holder }
+    }
+    return liveTasks.filter { other in
       if let lock = task.waitingLock { return other.locks.contains { $0.instance == lock } }
       return other.joiners.contains { $0 === task }
     }

@@ -63,6 +63,9 @@ public final class Kernel {
   /// Told when nothing can run and the clock is about to move to the next event, or the run to
   /// fail: the moment at which tasks that sleep can be asked who will wake them.
   public var quietObserver: (() -> Void)?
+  /// Who holds the lock of a page, by frame number, where the memory management knows: asked only
+  /// when somebody wants to see who waits for whom.
+  package var pageLockHolder: ((UInt64) -> Runnable?)?
   /// Word from worker threads; real-time mode only.
   let inbox: Inbox?
   /// Steps put off by ``irqWork(_:)``, oldest first.

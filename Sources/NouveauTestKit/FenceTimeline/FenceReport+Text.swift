@@ -115,8 +115,7 @@ extension FenceReport {
 
   private static func ending(_ reason: WaitReason) -> String {
     switch reason {
-    case .lock: "which nobody lets go"
-    case .pageLock: "whose holder isn't recorded"
+    case .lock, .pageLock: "which nobody lets go"
     case .fence: "which nobody has signalled"
     case .queue: "where nobody wakes it"
     case .join: "which doesn't come"

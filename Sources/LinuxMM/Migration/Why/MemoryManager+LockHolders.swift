@@ -8,15 +8,26 @@ extension MemoryManager {
   public func lockHolder(_ pfn: PFN) -> String? { lockHolder(pfn.index) }
 
   func lockHolder(_ pfn: Int) -> String? {
-    let flags = pages[pfn].flags
-    guard flags.contains(.locked) else { return nil }
-    if flags.contains(.lockListed), let entry = lockHolders.last(where: { $0.pfn == pfn }) {
-      return "task \(entry.task.name)"
-    }
-    for buffers in activeMigrations where buffers.holds(pfn) {
-      return "the migration of task \(buffers.task?.name ?? "?")"
-    }
-    return nil
+    guard pages[pfn].flags.contains(.locked) else { return nil }
+    if let task = lister(of: pfn) { return "task \(task.name)" }
+    guard let buffers = migration(holding: pfn) else { return nil }
+    return "the migration of task \(buffers.task?.name ?? "?")"
+  }
+
+  /// The task that has to unlock the page first; nil when it is free or nobody is known.
+  func runnable(holding page: Int) -> Runnable? {
+    let pfn = folio(page)
+    guard pages[pfn].flags.contains(.locked) else { return nil }
+    return lister(of: pfn) ?? migration(holding: pfn)?.task
+  }
+
+  private func lister(of pfn: Int) -> Runnable? {
+    guard pages[pfn].flags.contains(.lockListed) else { return nil }
+    return lockHolders.last { $0.pfn == pfn }?.task
+  }
+
+  private func migration(holding pfn: Int) -> MigrationBuffers? {
+    activeMigrations.first { $0.holds(pfn) }
   }
 
   /// The page was locked on its own.
