@@ -227,8 +227,8 @@ extension Kernel {
     }
   }
 
-  /// The live tasks that hold the lock or the page lock that `task` sleeps on, or whose end it waits
-  /// for.
+  /// The live tasks that hold the lock or the page lock that `task` sleeps on, or whose end it
+  /// waits for.
   private func blockers(of task: KernelTask) -> [KernelTask] {
     if case .pageLock(let pfn)? = task.waitingFor {
       let holder = pageLockHolder?(pfn)
