@@ -30,6 +30,20 @@ enum CommandProcess {
       complaints: String(decoding: errors, as: UTF8.self))
   }
 
+  /// A scenario that holds: two pages go to the device and come back.
+  static func scenario(named name: String) -> String {
+    """
+    scenario: \(name)
+    summary: Two pages go and come back.
+    processes: [{name: app, mappings: [{name: buffer, size: 2 pages}]}]
+    steps:
+      - fill: {mapping: buffer, pattern: index}
+      - migrate: {mapping: buffer, to: device, moved: 2}
+      - read: {mapping: buffer}
+
+    """
+  }
+
   /// A file with this text in a folder that is removed afterwards.
   static func withFile<R>(_ name: String, _ text: String, _ body: (String) throws -> R) throws -> R
   {

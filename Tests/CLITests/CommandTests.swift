@@ -70,16 +70,7 @@ import Testing
     }
   }
 
-  private static let passing = """
-    scenario: fine
-    summary: Holds.
-    processes: [{name: app, mappings: [{name: buffer, size: 2 pages}]}]
-    steps:
-      - fill: {mapping: buffer, pattern: index}
-      - migrate: {mapping: buffer, to: device, moved: 2}
-      - read: {mapping: buffer}
-
-    """
+  private static let passing = CommandProcess.scenario(named: "fine")
 
   @Test func whatHolds_endsWithZeroAndWritesItsTrace() throws {
     try CommandProcess.withFile("fine.yaml", Self.passing) { path in

@@ -3,17 +3,7 @@ import Testing
 
 /// `sweep`, `explore`, `replay` and `merge` as somebody uses them who has never seen them.
 @Suite struct KitCommandTests {
-  private static let small = """
-    scenario: small
-    summary: Two pages go and come back.
-    machine: {ram: 8 MiB}
-    processes: [{name: app, mappings: [{name: buffer, size: 2 pages}]}]
-    steps:
-      - fill: {mapping: buffer, pattern: index}
-      - migrate: {mapping: buffer, to: device, moved: 2}
-      - read: {mapping: buffer}
-
-    """
+  private static let small = CommandProcess.scenario(named: "small")
 
   @Test func sweep_saysWhatItLeftOut_andDoesNotCountIt() throws {
     try CommandProcess.withFile("small.yaml", Self.small) { path in

@@ -271,20 +271,30 @@ import Testing
   @Test func signal_endsAnInterruptibleWaitInEveryOrder() throws {
     try explore { bench in
       let fence = bench.fence()
-      var ended: Result<FenceWait, KernelError>?
-      let waiter = bench.kernel.spawn("waiter") {
-        do throws(KernelError) {
-          ended = .success(try await fence.waitInterruptible(timeout: 10 * second))
-        } catch {
-          ended = .failure(error)
-        }
+      try await Self.signalEnds(bench) { () async throws(KernelError) in
+        _ = try await fence.waitInterruptible(timeout: 10 * second)
       }
-      await bench.kernel.point()
-      waiter.interrupt()
-      await waiter.join()
-      try require(ended == .failure(.ERESTARTSYS), "\(String(describing: ended))")
-      waiter.clearSignal()
     }
+  }
+
+  /// A signal to the task that waits ends its wait with `ERESTARTSYS`, at once.
+  private static func signalEnds(
+    _ bench: Bench, _ wait: @escaping () async throws(KernelError) -> Void
+  ) async throws {
+    var ended: KernelError?
+    let waiter = bench.kernel.spawn("waiter") {
+      do throws(KernelError) {
+        try await wait()
+      } catch {
+        ended = error
+      }
+    }
+    await bench.kernel.point()
+    waiter.interrupt()
+    await waiter.join()
+    try require(ended == .ERESTARTSYS, "\(String(describing: ended))")
+    try require(bench.kernel.now < second, "slept on after the signal")
+    waiter.clearSignal()
   }
 
   @Test func waitAny_returnsTheFirst() throws {
@@ -307,23 +317,12 @@ import Testing
   @Test(arguments: [true, false]) func waitForSeveral_endsWithASignal(isAny: Bool) throws {
     try explore { bench in
       let fences = bench.fences(3)
-      var ended: Result<FencesWait, KernelError>?
-      let waiter = bench.kernel.spawn("waiter") {
-        do throws(KernelError) {
-          ended = .success(
-            isAny
-              ? try await Fence.waitAny(fences, timeout: 10 * second, isInterruptible: true)
-              : try await Fence.waitAll(fences, timeout: 10 * second, isInterruptible: true))
-        } catch {
-          ended = .failure(error)
-        }
+      try await Self.signalEnds(bench) { () async throws(KernelError) in
+        _ =
+          isAny
+          ? try await Fence.waitAny(fences, timeout: 10 * second, isInterruptible: true)
+          : try await Fence.waitAll(fences, timeout: 10 * second, isInterruptible: true)
       }
-      await bench.kernel.point()
-      waiter.interrupt()
-      await waiter.join()
-      try require(ended == .failure(.ERESTARTSYS), "\(String(describing: ended))")
-      try require(bench.kernel.now < second, "slept on after the signal")
-      waiter.clearSignal()
       for fence in fences { try require(fence.signal(), "signalled") }
     }
   }

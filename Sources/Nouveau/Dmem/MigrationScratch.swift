@@ -56,6 +56,7 @@ final class MigrationScratch {
   func reset() {
     invariant(lease == nil, "a migration ends with pages in the copy window")
     invariant(mapped.isEmpty, "a migration ends with \(mapped.count) pages still mapped")
+    invariant(peers.isEmpty, "a migration ends with another GPU's memory still mapped")
     plan.removeAll()
     isWhole = false
     wantedPlace = 0
