@@ -27,8 +27,8 @@ import Testing
     ("vgem_slow", "IGT, tests/vgem_slow.c", 1),
     ("drm_sched", "Linux, drivers/gpu/drm/scheduler/tests", 15),
     ("uffd-unit-tests", "Linux, tools/testing/selftests/mm/uffd-unit-tests.c", 17),
-    ("cow", "Linux, tools/testing/selftests/mm/cow.c", 158),
-    ("gup_longterm", "Linux, tools/testing/selftests/mm/gup_longterm.c", 24),
+    ("cow", "Linux, tools/testing/selftests/mm/cow.c", 173),
+    ("gup_longterm", "Linux, tools/testing/selftests/mm/gup_longterm.c", 32),
     ("migration", "Linux, tools/testing/selftests/mm/migration.c", 3),
     ("mlock2-tests", "Linux, tools/testing/selftests/mm/mlock2-tests.c", 7),
     ("mlock-random-test", "Linux, tools/testing/selftests/mm/mlock-random-test.c", 2),
@@ -49,17 +49,6 @@ import Testing
     ("vgem", "unload", "unloading a kernel module"),
     ("uffd-unit-tests", "minor-collapse", "shared memory has no huge pages here"),
     (
-      "cow", "the twelve cases with GUP ... with hugetlb", "hugetlb pages can't be held by GUP here"
-    ),
-    (
-      "cow", "the three cases ... with memfd hugetlb",
-      "a hugetlb mapping has no file that a private one could show"
-    ),
-    (
-      "gup_longterm", "the eight cases ... with memfd hugetlb",
-      "hugetlb pages can't be held by GUP here"
-    ),
-    (
       "gup_longterm", "io_uring fixed buffer, the two cases",
       "there is no io_uring; its pins are those of the other cases"
     ),
@@ -67,6 +56,12 @@ import Testing
     ("migration", "private_anon_htlb", "migrate_vma refuses hugetlb; there is no move_pages here"),
     ("migration", "shared_anon_htlb", "migrate_vma refuses hugetlb; there is no move_pages here"),
   ]
+
+  /// Checks that fail in Linux too, and are marked so by their suite; a test here holds the model
+  /// to the same outcome.
+  static func isExpectedToFail(_ row: Row) -> Bool {
+    row.suite == "cow" && row.check.hasPrefix("vmsplice()") && row.check.hasSuffix("with hugetlb")
+  }
 
   struct Row: Hashable {
     let suite: String
@@ -195,8 +190,10 @@ import Testing
 
       The checks of the kernel's and IGT's suites for fences, reservation objects, sync files, sync
       objects, the job scheduler and memory management, under their own names. "pass" means that a
-      test of that name is part of this package's own suite, which fails when the check does. The
-      file is made from the tests' names by a test (`ConformanceTests`), which fails when the two
+      test of that name is part of this package's own suite, which fails when the check does;
+      "fails, as in Linux" that the check's own suite expects it to fail, and that it fails here in
+      the same way. The file is made from the tests' names by a test (`ConformanceTests`), which
+      fails when the two
       differ;
       `NOUVEAU_WRITE_DOCS=1 swift test --filter conformance` writes it anew.
 
@@ -215,8 +212,10 @@ import Testing
     for suite in Self.suites {
       for row in rows where row.suite == suite.name {
         let file = row.file.split(separator: "/").last ?? ""
+        let result = Self.isExpectedToFail(row) ? "fails, as in Linux" : "pass"
         text +=
-          "| \(row.suite) | \(row.check) | pass | `\(row.test)`, [\(file)](../\(row.file)) |\n"
+          "| \(row.suite) | \(row.check) | \(result) | `\(row.test)`, "
+          + "[\(file)](../\(row.file)) |\n"
       }
       for item in Self.notApplicable where item.suite == suite.name {
         text += "| \(item.suite) | \(item.check) | not applicable | \(item.reason) |\n"

@@ -89,8 +89,9 @@ extension AddressSpace {
   /// Whether a page may be pinned for long without a look at its mapping
   /// (`gup_fast_folio_allowed`).
   private func mayStayPinned(_ pfn: PFN) -> Bool {
-    manager.isLongTermPinnable(pfn)
-      && manager.pages[manager.folio(pfn.index)].anonymous.isAnonymous
+    let record = manager.pages[manager.folio(pfn.index)]
+    return manager.isLongTermPinnable(pfn)
+      && (record.anonymous.isAnonymous || record.flags.contains(.hugetlb))
   }
 
   /// Why nothing of a mapping may be held (`check_vma_flags`); nil when it may.
@@ -108,7 +109,10 @@ extension AddressSpace {
     if flags.contains(.write) {
       if vma.protection.contains(.write) { return nil }
       // A debugger's write goes to a copy, which a shared mapping has no room for.
-      return flags.contains(.force) && vma.isCopyOnWrite ? nil : .segv(address, .accErr)
+      // Hugetlb memory has no copies that can't be written.
+      let isForced =
+        flags.contains(.force) && vma.isCopyOnWrite && !vma.flags.contains(.hugetlb)
+      return isForced ? nil : .segv(address, .accErr)
     }
     if !vma.protection.isDisjoint(with: [.read, .write]) || flags.contains(.force) { return nil }
     return .segv(address, .accErr)
@@ -131,9 +135,10 @@ extension AddressSpace {
       let zero = hugeEntry(address).map { $0.frame + PageTableLevel.leafIndex(address) }
       return .page(zero ?? entry.frame)
     }
-    if entry.has(Bit.special) { return .noPage }
+    if entry.has(Bit.special) && !entry.isHugetlb { return .noPage }
     if entry.has(Bit.write) { return .page(entry.frame) }
-    let record = manager.pages[entry.frame.index]
+    let record = manager.pages[
+      entry.isHugetlb ? manager.folio(entry.frame.index) : entry.frame.index]
     let isExclusive =
       record.flags.contains(.exclusive) || hugeEntry(address) != nil && isExclusiveFolio(entry)
     if flags.contains(.write) {
@@ -181,6 +186,10 @@ extension AddressSpace {
     _ vma: VMA, _ address: VirtualAddress, write: Bool
   ) async -> FaultStep {
     typealias Bit = PageTableEntry.Bit
+    if vma.flags.contains(.hugetlb), let slot = leafSlot(HugePage.base(address)) {
+      return await breakHugetlb(
+        vma, address, slot, manager.tables.entries[slot], unshare: true)
+    }
     if let entry = hugeEntry(address) {
       if !entry.isHugeZero && manager.canReuseFolio(entry.frame.index) {
         manager.pages[entry.frame.index].flags.insert(.exclusive)

@@ -16,7 +16,7 @@ extension AddressSpace {
   /// ``unlock`` and ``put`` (R47); it does so inside a notifier's critical section.
   ///
   /// Errors of the first page as of ``getUserPages(_:pages:_:)``; `EINVAL` for ends that aren't
-  /// page aligned.
+  /// page aligned, `EOPNOTSUPP` where the range begins in a hugetlb mapping.
   ///
   /// LOCKING: `mmapLock` held by the caller.
   public func makeDeviceExclusive(
@@ -26,6 +26,8 @@ extension AddressSpace {
     invariant(
       mmapLock.isHeldOrSharedByCurrent, "makeDeviceExclusive without the mmap lock of \(name)")
     guard range.isPageAligned else { throw .EINVAL }
+    // A page of the pool can't be split (`FOLL_SPLIT_PMD`).
+    if find(range.start)?.flags.contains(.hugetlb) == true { throw .EOPNOTSUPP }
     for page in 0..<range.pages {
       await splitForDevice(range.start + UInt64(page) << UInt64(PageSize.shift))
     }

@@ -50,7 +50,7 @@ extension MemoryManager {
   }
 
   /// Makes 512 unused pages one huge page with one reference.
-  private func makeFolio(_ head: Int, _ flags: PageFlags, extra: UInt32 = 0) {
+  func makeFolio(_ head: Int, _ flags: PageFlags, extra: UInt32 = 0) {
     for pfn in head..<head + HugePage.pages {
       let links = flags.contains(.device) ? pages[pfn].links : 0
       pages[pfn] = PageRecord(
@@ -108,6 +108,7 @@ extension MemoryManager {
   /// The last reference of a huge page went: its pages are single and free.
   func releaseFolio(_ head: Int) {
     let flags = pages[head].flags
+    if flags.contains(.hugetlb) { return releaseHugetlb(head) }
     invariant(
       entireMappings(head) == 0 && partMappings(head) == 0, "huge page \(head) freed while mapped")
     if flags.contains(.device) {

@@ -4,30 +4,62 @@ import KernelRuntime
 // Mappings of hugetlb pages. A huge page is mapped by the 512 entries of one leaf table, each of
 // them special: no walker counts or moves such a page by itself. It counts in no rss, as in Linux.
 extension AddressSpace {
-  /// Maps huge pages of the pool, `bytes` rounded up (`mmap` with `MAP_HUGETLB`).
+  /// Maps huge pages of the pool, `bytes` rounded up (`mmap` with `MAP_HUGETLB`, or of a file of
+  /// `hugetlbfs`).
   ///
   /// They are promised now, so that no first touch goes without. Copies after a fork are not
-  /// promised: a write that needs one gets SIGBUS (`ENOMEM`) when the pool is empty.
+  /// promised. When the pool is empty the process that made the mapping takes the page from its
+  /// children, who get SIGBUS (`ENOMEM`) from then on; a child's write gets SIGBUS.
   ///
-  /// `EINVAL` for no bytes or an address that isn't aligned to 2 MiB; `ENOMEM` when the pool has
-  /// too few pages or the process no room; `EEXIST` when something is mapped there.
+  /// - Parameters:
+  ///   - file: whose pages; without one, memory that only this mapping and its children know.
+  ///   - offset: where in the file, in bytes.
+  ///
+  /// `EINVAL` for no bytes, an offset or an address that isn't aligned to 2 MiB; `EOVERFLOW` when
+  /// the range ends beyond the longest file; `ENOMEM` when the pool has too few pages or the
+  /// process no room; `EEXIST` when something is mapped there.
   public func mapHugetlb(
-    bytes: UInt64, _ protection: Protection, shared: Bool = false, at: VirtualAddress? = nil
+    _ file: HugetlbFile? = nil, offset: UInt64 = 0, bytes: UInt64, _ protection: Protection,
+    shared: Bool = false, at: VirtualAddress? = nil
   ) async throws(KernelError) -> VirtualAddress {
     let size = UInt64(HugePage.bytes)
-    guard bytes > 0, at.map({ $0.isAligned(to: size) }) ?? true else { throw .EINVAL }
+    guard bytes > 0, offset & (size - 1) == 0, at.map({ $0.isAligned(to: size) }) ?? true
+    else { throw .EINVAL }
     guard bytes <= VirtualRange.user.bytes, !isExiting else { throw .ENOMEM }
-    let count = Int((bytes + size - 1) / size)
+    guard offset <= MappedFile.sizeLimit, bytes <= MappedFile.sizeLimit - offset else {
+      throw .EOVERFLOW
+    }
+    let count = (bytes + size - 1) / size
     await mmapLock.lock()
     defer { mmapLock.unlock() }
-    let range = try findPlace(UInt64(count) * size, at)
-    guard manager.hugetlb.free.count - manager.hugetlb.reserved >= count else { throw .ENOMEM }
-    manager.hugetlb.reserved += count
+    let range = try findPlace(count * size, at)
     let vma = VMA(
-      self, range, protection, shared ? [.hugetlb, .shared] : .hugetlb, "", pageOffset: 0)
-    let memory = HugetlbMemory(reserving: count)
-    memory.users = 1
-    vma.hugetlb = memory
+      self, range, protection, shared ? [.hugetlb, .shared] : .hugetlb, "",
+      pageOffset: offset >> UInt64(PageSize.shift))
+    let indices = vma.hugetlbIndices
+    if shared {
+      let memory =
+        file ?? manager.makeHugetlbFile("anon_hugepage", bytes: bytes, isUnlinked: true)
+      memory.join()
+      do throws(KernelError) {
+        try memory.reserve(indices)
+      } catch {
+        memory.leave()
+        throw error
+      }
+      vma.hugetlbFile = memory
+    } else {
+      try manager.reserveHugetlb(Int(count))
+      let promise = HugetlbPromise()
+      for index in indices { promise.add(index) }
+      vma.hugetlbPromise = promise
+      vma.hugetlbFile = file
+      file?.join()
+    }
+    // A mapping for writing makes the file long enough.
+    if let file, protection.contains(.write), Int(indices.upperBound) > file.hugePages {
+      file.hugePages = Int(indices.upperBound)
+    }
     insert(vma)
     return range.start
   }
@@ -40,82 +72,53 @@ extension AddressSpace {
     }
   }
 
-  /// Serves a fault in a hugetlb mapping (`hugetlb_fault`).
+  /// Drops the pages of a part of a hugetlb mapping (`unmap_hugepage_range`).
   ///
-  /// - Parameter slot: the entry of `address`, in a leaf table that maps one huge page.
-  func faultHugetlb(
-    _ vma: VMA, _ address: VirtualAddress, _ slot: Int, write: Bool
-  ) async -> FaultStep {
-    let entries = manager.tables.entries
-    let first = slot & ~HugePage.mask
-    let old = entries[first]
-    let isShared = vma.flags.contains(.shared)
-    tally.minorFaults += 1
-    guard old.isNone else {
-      return write ? await breakHugetlb(vma, address, first, old) : .done
+  /// The process that was promised a page of its own is promised it again when nobody else uses it.
+  ///
+  /// LOCKING: as for ``zap(_:)``.
+  func dropHugetlb(_ vma: VMA, _ part: VirtualRange) {
+    var base = part.start
+    while base < part.end {
+      if let first = leafSlot(base), let head = manager.tables.entries[first].hugetlbHead {
+        let record = manager.pages[head]
+        emptyHugetlb(first)
+        manager.removeHugetlbMapping(head)
+        if let promise = vma.hugetlbPromise, record.anonymous.isAnonymous, record.references == 1 {
+          promise.add(vma.hugetlbIndex(base))
+          manager.hugetlb.reserved += 1
+        }
+      }
+      base += UInt64(HugePage.bytes)
     }
-    let index = (vma.index(of: address.pageBase)) >> UInt64(HugePage.order)
-    if isShared, let page = vma.hugetlb?.pages[index] {
-      manager.pages[page.index].references += 1
-      installHugetlb(vma, first, page.index, write: write)
-      return .done
-    }
-    guard let head = manager.takeHugetlb(for: vma.hugetlb) else {
-      return .failed(.sigbus(address, .ENOMEM))
-    }
-    manager.clearHuge(PFN(UInt64(head)))
-    if isShared {
-      vma.hugetlb?.pages[index] = PFN(UInt64(head))
-      manager.pages[head].references += 1
-    }
-    installHugetlb(vma, first, head, write: write)
-    return .done
   }
 
-  /// A write to a huge page that others may see (`hugetlb_wp`).
-  private func breakHugetlb(
-    _ vma: VMA, _ address: VirtualAddress, _ first: Int, _ old: PageTableEntry
-  ) async -> FaultStep {
-    let head = old.frame.index
-    if vma.flags.contains(.shared) || manager.pages[head].references == 1 {
-      installHugetlb(vma, first, head, write: true)
-      return .done
-    }
-    guard let copy = manager.takeHugetlb(for: vma.hugetlb) else {
-      return .failed(.sigbus(address, .ENOMEM))
-    }
-    manager.ram.copy(
-      from: manager.ram, at: head << PageSize.shift, to: copy << PageSize.shift,
-      length: HugePage.bytes)
-    let event = NotifierEvent(.clear, HugePage.range(address))
-    await invalidateStart(event)
-    // While the mirrors slept another task may have been first.
-    if manager.tables.entries[first] == old {
-      installHugetlb(vma, first, copy, write: true)
-      flushTranslations(pages: HugePage.pages)
-      tally.copiesOnWrite += 1
-      manager.putHugetlb(head)
-    } else {
-      manager.putHugetlb(copy)
-    }
-    invalidateEnd(event)
-    return .done
+  /// Empties the entries of one huge page.
+  func emptyHugetlb(_ first: Int) {
+    for slot in first..<first + HugePage.pages { manager.tables.entries[slot] = .none }
+    flushTranslations(pages: HugePage.pages)
   }
+}
 
-  private func installHugetlb(_ vma: VMA, _ first: Int, _ head: Int, write: Bool) {
-    typealias Bit = PageTableEntry.Bit
-    var bits = Bit.special | Bit.huge | Bit.young
-    if write { bits |= Bit.write | Bit.dirty | Bit.softDirty }
-    for part in 0..<HugePage.pages {
-      manager.tables.entries[first + part] = .present(PFN(UInt64(head + part)), bits)
+extension VMA {
+  /// The mapping goes: what it was promised and has not touched is free for others
+  /// (`hugetlb_vm_op_close`).
+  func leaveHugetlb() {
+    if let promise = hugetlbPromise {
+      space.manager.hugetlb.reserved -= promise.remove(hugetlbIndices)
     }
+    hugetlbPromise = nil
+    hugetlbFile?.leave()
+    hugetlbFile = nil
   }
 }
 
 extension PageTableEntry {
+  /// Whether a page of the hugetlb pool is mapped.
+  var isHugetlb: Bool { has(Bit.present | Bit.special | Bit.huge) }
+
   /// The first page of a hugetlb page, in the first of its 512 entries; nil in all others.
   var hugetlbHead: Int? {
-    has(Bit.present | Bit.special | Bit.huge) && frame.index & HugePage.mask == 0
-      ? frame.index : nil
+    isHugetlb && frame.index & HugePage.mask == 0 ? frame.index : nil
   }
 }

@@ -18,21 +18,12 @@ struct HugetlbPool {
   var free: [Int] = []
   var total = 0
   var reserved = 0
+  /// Files of huge pages that still have a name or a mapping.
+  var files: [HugetlbFile] = []
 }
 
-/// What the mappings made by one `mmap` share: its promise of pages, and, when they are shared, the
-/// pages (`struct resv_map`, and the inode of `hugetlbfs`).
-final class HugetlbMemory {
-  /// Pages promised and not touched yet.
-  var left: Int
-  /// Mappings.
-  var users = 0
-  /// The first page of each huge page of a shared mapping, by huge page index.
-  var pages = IndexedTable<PFN>()
-
-  init(reserving pages: Int) { left = pages }
-}
-
+// A page of the pool is a folio as any other huge page: its first record counts references, pins
+// and, in the second one, mappings. In the pool it has no references.
 extension MemoryManager {
   public var hugetlbCounters: HugetlbCounters {
     HugetlbCounters(
@@ -44,11 +35,8 @@ extension MemoryManager {
   @discardableResult
   public func setHugetlbPages(_ count: Int) -> Int {
     while hugetlb.total < count, let head = frames.takeHuge() {
-      for pfn in head..<head + HugePage.pages {
-        pages[pfn] = PageRecord(
-          flags: [.hugetlb, .uptodate], references: 0, mappings: 0, extra: 0, anonymous: .none,
-          links: 0)
-      }
+      makeFolio(head, [.hugetlb, .uptodate])
+      pages[head].references = 0
       hugetlb.free.append(head)
       hugetlb.total += 1
     }
@@ -61,10 +49,12 @@ extension MemoryManager {
     return hugetlb.total
   }
 
-  /// A huge page of the pool with one user, promised to `memory` or free for all; nil without one.
-  func takeHugetlb(for memory: HugetlbMemory?) -> Int? {
-    if let memory, memory.left > 0 {
-      memory.left -= 1
+  /// A huge page of the pool with one reference; nil without one that is promised to nobody else
+  /// (`alloc_hugetlb_folio`).
+  ///
+  /// - Parameter promised: the page was promised to the caller, whose promise is used up.
+  func takeHugetlb(promised: Bool) -> Int? {
+    if promised {
       hugetlb.reserved -= 1
     } else if hugetlb.free.count <= hugetlb.reserved {
       return nil
@@ -76,20 +66,27 @@ extension MemoryManager {
     return head
   }
 
-  /// A user of a huge page goes; the last one gives it back to the pool (`free_huge_folio`).
-  func putHugetlb(_ head: Int) {
-    invariant(pages[head].references > 0, "huge page \(head) given back twice")
-    pages[head].references -= 1
-    if pages[head].references == 0 { hugetlb.free.append(head) }
+  /// Promises `count` pages, which no other mapping can take then (`hugetlb_acct_memory`); `ENOMEM`
+  /// when the pool has too few.
+  func reserveHugetlb(_ count: Int) throws(KernelError) {
+    guard hugetlb.free.count - hugetlb.reserved >= count else { throw .ENOMEM }
+    hugetlb.reserved += count
   }
 
-  /// A mapping goes; with the last one the promise and the shared pages go too.
-  func leave(_ memory: HugetlbMemory) {
-    memory.users -= 1
-    guard memory.users == 0 else { return }
-    hugetlb.reserved -= memory.left
-    memory.left = 0
-    for head in memory.pages.values { putHugetlb(head.index) }
-    memory.pages = IndexedTable()
+  /// The last reference of a huge page of the pool went: it goes back (`free_huge_folio`).
+  func releaseHugetlb(_ head: Int) {
+    invariant(
+      entireMappings(head) == 0 && pages[head].extra == 0,
+      "huge page \(head) went back to the pool mapped or pinned")
+    pages[head].flags = [.hugetlb, .uptodate, .head]
+    pages[head].anonymous = .none
+    hugetlb.free.append(head)
+  }
+
+  /// One mapping of a huge page of the pool goes (`hugetlb_remove_rmap`).
+  func removeHugetlbMapping(_ head: Int) {
+    countEntireMappings(head, -1)
+    if entireMappings(head) == 0 { pages[head].flags.remove(.exclusive) }
+    drop(head)
   }
 }

@@ -84,7 +84,7 @@ extension AddressSpace {
       }
       high.anonymous?.leave(high)
       high.file?.leave(high)
-      high.hugetlb?.users -= 1
+      high.hugetlbFile?.leave()
       if low.anonymous == nil, let region = high.anonymous {
         low.anonymous = region
         region.join(low)

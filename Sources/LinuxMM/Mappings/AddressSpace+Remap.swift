@@ -10,9 +10,10 @@ extension AddressSpace {
   ///
   /// `EINVAL`: an address that isn't page aligned, no new bytes, flags that contradict each other,
   /// a target that overlaps the source, a second view of private memory, `dontUnmap` of a driver's
-  /// frames, a file longer than can be. `EFAULT`: the source isn't one mapping, or a driver's that
-  /// can't grow. `ENOMEM`: no room, or no page table. Nothing is changed then, except that for the
-  /// want of a page table the place of a `fixed` target has been emptied.
+  /// frames or of hugetlb pages, a part of a hugetlb page or more of them, a file longer than can
+  /// be. `EFAULT`: the source isn't one mapping, or a driver's that can't grow. `ENOMEM`: no room,
+  /// or no page table. Nothing is changed then, except that for the want of a page table the place
+  /// of a `fixed` target has been emptied.
   @discardableResult
   public func remap(
     _ address: VirtualAddress, oldBytes: UInt64, newBytes: UInt64, _ flags: RemapFlags = [],
@@ -79,7 +80,9 @@ extension AddressSpace {
     _ vma: VMA, _ address: VirtualAddress, _ old: UInt64, _ new: UInt64, _ flags: RemapFlags
   ) throws(KernelError) {
     guard old > 0 || vma.flags.contains(.shared) else { throw .EINVAL }
-    if flags.contains(.dontUnmap) && vma.isSpecial { throw .EINVAL }
+    if flags.contains(.dontUnmap) && !vma.flags.isDisjoint(with: [.special, .hugetlb]) {
+      throw .EINVAL
+    }
     guard old <= vma.end.rawValue - address.rawValue else { throw .EFAULT }
     if old >= new { return }
     guard !vma.isSpecial else { throw .EFAULT }
@@ -136,10 +139,13 @@ extension AddressSpace {
     do throws(KernelError) {
       try await moveEntries(source, to: place, keepsProtection: copy.userfault != nil)
     } catch {
+      copy.hugetlbPromise = nil
       removeMappings(range)
       merge(around: source)
       throw error
     }
+    // What was promised moved along (`clear_vma_resv_huge_pages`).
+    old.hugetlbPromise = nil
     if flags.contains(.dontUnmap) {
       // Its pages are gone: those to come are nobody else's, and not locked.
       old.anonymous?.leave(old)

@@ -31,7 +31,7 @@ extension AddressSpace {
   /// The mapping goes; a region without mappings is forgotten, and so is shared memory.
   func leaveRegion(_ vma: VMA) {
     vma.file?.leave(vma)
-    if let memory = vma.hugetlb { manager.leave(memory) }
+    if vma.flags.contains(.hugetlb) { vma.leaveHugetlb() }
     guard let region = vma.anonymous else { return }
     region.leave(vma)
     if region.mappings.isEmpty { manager.anonymousRegions[region.number] = nil }

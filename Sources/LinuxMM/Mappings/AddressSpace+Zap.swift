@@ -51,7 +51,7 @@ extension AddressSpace {
     guard let kind = entry.kind else {
       // The zero page, or a frame that a driver mapped, is counted nowhere.
       if entry.has(PageTableEntry.Bit.special) {
-        if let head = entry.hugetlbHead { manager.putHugetlb(head) }
+        if let head = entry.hugetlbHead { manager.removeHugetlbMapping(head) }
         return
       }
       let pfn = entry.frame.index

@@ -20,6 +20,9 @@ public final class VMA {
     public static let file = Flags(rawValue: 1 << 4)
     /// Huge pages of the pool (`VM_HUGETLB`).
     public static let hugetlb = Flags(rawValue: 1 << 5)
+    /// With `hugetlb`: the process that made the mapping took a page back from this child of its,
+    /// so an empty place gets SIGBUS (`HPAGE_RESV_UNMAPPED`).
+    public static let hugetlbTaken = Flags(rawValue: 1 << 14)
     /// With `special`: frames without a page behind them (`VM_PFNMAP`).
     public static let pfnMap = Flags(rawValue: 1 << 6)
     /// A child of `fork` doesn't get the mapping (`VM_DONTCOPY`).
@@ -57,8 +60,11 @@ public final class VMA {
   var anonymous: AnonymousRegion?
   /// The file whose pages it shows, with its private copies in ``anonymous`` (`vm_file`).
   public internal(set) var file: MappedFile?
-  /// The promise of huge pages that came with a hugetlb mapping; nil in a child's private copy.
-  var hugetlb: HugetlbMemory?
+  /// The file whose huge pages a hugetlb mapping shows; nil for private memory without one.
+  var hugetlbFile: HugetlbFile?
+  /// The huge pages promised to a private hugetlb mapping; nil in a child's copy of it
+  /// (`HPAGE_RESV_OWNER`).
+  var hugetlbPromise: HugetlbPromise?
   unowned let space: AddressSpace
 
   init(
@@ -102,10 +108,9 @@ public final class VMA {
     if space === self.space { copy.userfault = userfault }
     copy.file = file
     file?.join(copy)
-    if flags.contains(.shared) || space === self.space {
-      copy.hugetlb = hugetlb
-      hugetlb?.users += 1
-    }
+    copy.hugetlbFile = hugetlbFile
+    hugetlbFile?.join()
+    if space === self.space { copy.hugetlbPromise = hugetlbPromise }
     return copy
   }
 
@@ -133,7 +138,8 @@ public final class VMA {
   /// Whether `next` continues this mapping in all but protection.
   func isLike(_ next: VMA) -> Bool {
     flags == next.flags && name == next.name && file === next.file
-      && userfault === next.userfault && hugetlb === next.hugetlb
+      && userfault === next.userfault && hugetlbFile === next.hugetlbFile
+      && hugetlbPromise === next.hugetlbPromise
       && next.pageOffset == pageOffset + range.bytes >> 12
   }
 }

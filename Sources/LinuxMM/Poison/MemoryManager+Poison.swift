@@ -12,8 +12,8 @@ extension MemoryManager {
   ///
   /// - `ENXIO`: no RAM
   /// - `EHWPOISON`: known already
-  /// - `EBUSY`: the zero page, a huge page that can't be split, or a page that somebody still
-  ///   holds: it is unmapped, and goes out of use when the last holder lets go
+  /// - `EBUSY`: the zero page, a huge page that can't be split or is of the hugetlb pool, or a page
+  ///   that somebody still holds: it is unmapped, and goes out of use when the last holder lets go
   ///
   /// Sleeps for the page's lock. LOCKING: no process's `mmapLock` is needed.
   public func memoryFailure(ofRAM pfn: PFN) async throws(KernelError) {
@@ -21,7 +21,7 @@ extension MemoryManager {
     guard isSystemPage(pfn) else { throw .ENXIO }
     let page = pfn.index
     guard !pages[page].flags.contains(.hwPoison) else { throw .EHWPOISON }
-    guard page != 0 else { throw .EBUSY }
+    guard page != 0, !pages[page].flags.contains(.hugetlb) else { throw .EBUSY }
     if frames.remove(page) { return frames.retire(page) }
     if isHuge(pfn) {
       do throws(KernelError) { try await splitFolio(pfn) } catch { throw .EBUSY }

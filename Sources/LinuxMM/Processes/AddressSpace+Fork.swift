@@ -69,6 +69,7 @@ extension AddressSpace {
         invalidateEnd(event)
       }
     }
+    if vma.flags.contains(.hugetlb) { return try await copyHugetlb(of: vma, to: copy.space) }
     var address = vma.start
     while address < vma.end {
       let end = min(Self.tableEnd(address, PageTableLevel.leafShift), vma.end)

@@ -77,8 +77,6 @@ struct EntryCopier {
       // Once shared, the next write would give the parent another page than the device has.
       if record.flags.contains(.exclusive) && manager.isPinned(pfn) { return .needsPage }
       shareMapping(pfn)
-    } else if let head = entry.hugetlbHead {
-      pages[head].references += 1
     }
     let protects = isCopyOnWrite && entry.isWritable
     if protects { source[slot] = entry.without(Bit.write) }

@@ -6,7 +6,8 @@ extension AddressSpace {
   ///
   /// - `EINVAL`: the start isn't page aligned; or a mapping doesn't take the advice: a special one,
   ///   for `dontNeed` one of bare frames only; a locked one; for `free` one that isn't anonymous;
-  ///   for `dontNeed` a part of a hugetlb page. What lies before it has been done
+  ///   for `dontNeed` a start within a hugetlb page, while one that the end falls into stays as it
+  ///   is. What lies before has been done
   /// - `ENOMEM`: part of the range isn't mapped; what is has been done (populating: up to there)
   /// - `EFAULT`, `EHWPOISON`: for populating, a page that can't be had
   public func advise(_ range: VirtualRange, _ advice: Advice) async throws(KernelError) {
@@ -32,12 +33,18 @@ extension AddressSpace {
     let refusesReclaim = !vma.flags.isDisjoint(with: [.special, .hugetlb, .locked])
     switch advice {
     case .dontNeed:
-      guard !vma.flags.contains(.pfnMap), !isLocked, !splitsHugetlb(part) else { throw .EINVAL }
+      let isHugetlb = vma.flags.contains(.hugetlb)
+      guard !vma.flags.contains(.pfnMap), !isLocked,
+        !isHugetlb || part.start == HugePage.base(part.start)
+      else { throw .EINVAL }
+      // Who isn't aware of huge pages must not lose more than was asked for.
+      let part = isHugetlb ? VirtualRange(part.start, HugePage.base(part.end)) : part
+      if part.isEmpty { return }
       await splitHugeEnds(part)
       let event = NotifierEvent(.clear, part)
       await invalidateStart(event)
       manager.drainLRU()
-      zapKeepingProtection(vma, part)
+      if isHugetlb { dropHugetlb(vma, part) } else { zapKeepingProtection(vma, part) }
       invalidateEnd(event)
     case .free:
       guard vma.isAnonymous, !isLocked else { throw .EINVAL }

@@ -112,7 +112,7 @@ extension AddressSpace {
     let range = VirtualRange(whole.start, firstHole(in: whole))
     if range.isEmpty { return false }
     await splitHugeEnds(range)
-    for vma in mappings[isolate(range)] where !vma.isSpecial {
+    for vma in mappings[isolate(range)] where vma.flags.isDisjoint(with: [.special, .hugetlb]) {
       vma.flags = vma.flags.subtracting([.locked, .lockedOnFault]).union(flags)
       forEachLeafTable(in: vma.range) { table, part in
         let block = manager.tables.block(table)

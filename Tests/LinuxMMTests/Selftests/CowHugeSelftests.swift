@@ -3,8 +3,8 @@ import KernelRuntime
 import LinuxMM
 import Testing
 
-/// Linux, tools/testing/selftests/mm/cow.c: huge pages that are made whole again, hugetlb pages and
-/// the huge zero page.
+/// Linux, tools/testing/selftests/mm/cow.c: huge pages that are made whole again and the huge
+/// zero page.
 @Suite struct CowHugeSelftests {
   /// Which part of the huge page parent and child share when it is made whole.
   private enum Sharing { case none, all, lower, upper }
@@ -57,32 +57,6 @@ import Testing
 
   @Test("cow: Basic COW after fork() when collapsing after fork() (upper shared)")
   func collapseUpper() throws { try collapse(.upper) }
-
-  private func hugetlb(mprotect: Bool) throws {
-    let machine = try TestMachine(ramPages: 4096)
-    try machine.run {
-      #expect(machine.mm.setHugetlbPages(2) == 2)
-      let start = try await machine.space.mapHugetlb(bytes: UInt64(PageSize.hugeBytes), .readWrite)
-      let range = VirtualRange(start: start, pages: HugePage.pages)
-      try await machine.fill(range, 0)
-      let child = try await machine.space.fork("child")
-      if mprotect {
-        try await machine.space.protect(range, .read)
-        try await machine.space.protect(range, .readWrite)
-      }
-      try await machine.write(range.start, 0xff)
-      #expect(try await child.read(range.start) == TestMachine.word(0))
-      await child.exit()
-      try await machine.space.unmap(range)
-      #expect(machine.mm.setHugetlbPages(0) == 0)
-    }
-  }
-
-  @Test("cow: Basic COW after fork() ... with hugetlb")
-  func hugetlb() throws { try hugetlb(mprotect: false) }
-
-  @Test("cow: Basic COW after fork() with mprotect() optimization ... with hugetlb")
-  func hugetlbMprotect() throws { try hugetlb(mprotect: true) }
 
   /// A private mapping that reads as the huge zero page; a write must not reach another's.
   private func hugeZero(pin: Bool, fast: Bool = false) throws {

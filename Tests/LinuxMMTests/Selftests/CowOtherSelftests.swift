@@ -4,7 +4,7 @@ import LinuxMM
 import Testing
 
 /// Linux, tools/testing/selftests/mm/cow.c, the cases of private mappings whose pages are not
-/// anonymous: the zero page, shared memory (memfd), files (tmpfile).
+/// anonymous: the zero page, shared memory (memfd), files (tmpfile), files of huge pages.
 @Suite struct CowOtherSelftests {
   private enum Backing { case zeroPage, memfd, file }
 
@@ -31,6 +31,41 @@ import Testing
     return (
       VirtualRange(start: mine, pages: 1), VirtualRange(start: other, pages: 1), file
     )
+  }
+
+  /// The same of a file that has one huge page.
+  private func playHugetlb(pin: Bool, fast: Bool = false) throws {
+    let machine = try TestMachine(ramPages: 4096)
+    try machine.run {
+      let space = machine.space
+      let size = UInt64(PageSize.hugeBytes)
+      try #require(machine.mm.setHugetlbPages(2) == 2)
+      let file = try machine.mm.createHugetlbFile("f", bytes: size)
+      try file.allocate()
+      let mine = try await space.mapHugetlb(file, bytes: size, .readWrite)
+      let other = try await space.mapHugetlb(file, bytes: size, .read, shared: true)
+      for address in [mine, other] { #expect(try await machine.read(address) == 0) }
+      #expect(space.entry(at: mine).location == space.entry(at: other).location)
+      var pinned: UserPages?
+      if pin {
+        pinned =
+          fast
+          ? try await space.pinUserPagesFast(mine, pages: HugePage.pages, .longTerm)
+          : try await space.pinUserPages(mine, pages: HugePage.pages, .longTerm)
+        #expect(pinned?.count == HugePage.pages)
+      }
+      try await machine.write(mine, 7)
+      #expect(try await machine.read(other) == 0)
+      if let pinned {
+        #expect(machine.mm.ram.load(UInt64.self, at: pinned.pfns[0].index << 12) == 7)
+        machine.mm.unpin(pinned)
+      }
+      for start in [mine, other] {
+        try await space.unmap(VirtualRange(start: start, pages: HugePage.pages))
+      }
+      try file.evict()
+      #expect(machine.mm.setHugetlbPages(0) == 0)
+    }
   }
 
   private func play(_ backing: Backing, pin: Bool, fast: Bool = false) throws {
@@ -83,4 +118,13 @@ import Testing
 
   @Test("cow: R/O longterm GUP-fast pin with tmpfile")
   func fastPinTmpfile() throws { try play(.file, pin: true, fast: true) }
+
+  @Test("cow: Basic COW with memfd hugetlb")
+  func memfdHugetlb() throws { try playHugetlb(pin: false) }
+
+  @Test("cow: R/O longterm GUP pin with memfd hugetlb")
+  func pinMemfdHugetlb() throws { try playHugetlb(pin: true) }
+
+  @Test("cow: R/O longterm GUP-fast pin with memfd hugetlb")
+  func fastPinMemfdHugetlb() throws { try playHugetlb(pin: true, fast: true) }
 }

@@ -15,6 +15,7 @@ enum CowRun: String, CaseIterable, CustomTestStringConvertible {
   case swappedSingle = "single PTE of swapped-out THP"
   case moved = "partially mremap()'ed THP"
   case partlyShared = "partially shared THP"
+  case hugetlb = "hugetlb"
 
   var testDescription: String { rawValue }
 
@@ -27,9 +28,12 @@ enum CowRun: String, CaseIterable, CustomTestStringConvertible {
 
   /// Plays a case on a range of this kind, in which the pages of ``sample(_:)`` have the pattern.
   func play(_ body: @escaping (TestMachine, VirtualRange) async throws -> Void) throws {
-    let machine =
-      self == .base || self == .swappedBase
-      ? try TestMachine(swapPages: 4) : try TestMachine.huge(swapPages: 1100)
+    let machine: TestMachine
+    switch self {
+    case .base, .swappedBase: machine = try TestMachine(swapPages: 4)
+    case .hugetlb: machine = try TestMachine(ramPages: 4096)
+    default: machine = try TestMachine.huge(swapPages: 1100)
+    }
     try machine.run(rawValue) {
       let range = try await self.prepare(machine)
       if self.isSwapped {
@@ -39,18 +43,32 @@ enum CowRun: String, CaseIterable, CustomTestStringConvertible {
       }
       try await body(machine, range)
       await machine.mm.drainLRUOfAllCPUs()
+      if self == .hugetlb {
+        try await machine.space.unmap(range)
+        #expect(machine.mm.setHugetlbPages(0) == 0)
+      }
     }
+  }
+
+  /// Two pages, of which the mapping has one.
+  private func prepareHugetlb(_ machine: TestMachine) async throws -> VirtualRange {
+    try #require(machine.mm.setHugetlbPages(2) == 2)
+    let start = try await machine.space.mapHugetlb(bytes: UInt64(PageSize.hugeBytes), .readWrite)
+    let range = VirtualRange(start: start, pages: HugePage.pages)
+    for page in Self.sample(range) { try await machine.fill(range, page) }
+    return range
   }
 
   private func prepare(_ machine: TestMachine) async throws -> VirtualRange {
     if self == .base || self == .swappedBase { return try await machine.map(pages: 1) }
+    if self == .hugetlb { return try await prepareHugetlb(machine) }
     let space = machine.space
     let range = try await machine.mapHuge(filled: false)
     for page in Self.sample(range) { try await machine.fill(range, page) }
     try #require(machine.isHuge(range))
     let rest = range.subrange(1..<range.pages)
     switch self {
-    case .base, .swappedBase, .huge, .swappedHuge:
+    case .base, .swappedBase, .huge, .swappedHuge, .hugetlb:
       return range
     case .parts, .swappedParts:
       try await space.protect(range.subrange(1..<2), .read)

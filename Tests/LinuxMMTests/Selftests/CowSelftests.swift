@@ -55,6 +55,12 @@ import Testing
   @Test("cow: Basic COW after fork() with mprotect() optimization", arguments: CowRun.allCases)
   func basicMprotect(_ run: CowRun) throws { try basic(run, mprotect: true) }
 
+  /// What somebody sees who holds pages by plain references while the process writes. Of hugetlb
+  /// pages Linux shows him the writes, and `cow.c` marks the case as expected to fail.
+  private func expected(_ run: CowRun, _ range: VirtualRange) -> [UInt64] {
+    run == .hugetlb ? new(range) : old(range)
+  }
+
   private func spliceInChild(_ run: CowRun, mprotect: Bool) throws {
     try run.play { machine, range in
       let child = try await machine.space.fork("child")
@@ -63,7 +69,7 @@ import Testing
       try await child.unmap(range)
       if mprotect { try await self.mprotect(machine.space, range) }
       try await self.modify(machine.space, range)
-      #expect(self.words(machine, held, range) == self.old(range))
+      #expect(self.words(machine, held, range) == self.expected(run, range))
       machine.mm.release(held)
       await child.exit()
     }
@@ -89,7 +95,7 @@ import Testing
       try await machine.space.unmap(range)
       try await self.modify(child, range)
       let pages = try #require(held)
-      #expect(self.words(machine, pages, range) == self.old(range))
+      #expect(self.words(machine, pages, range) == self.expected(run, range))
       machine.mm.release(pages)
       await child.exit()
     }

@@ -4,24 +4,47 @@ import LinuxMM
 import Testing
 
 /// Linux, tools/testing/selftests/mm/gup_longterm.c: long-term pins of pages of files, on file
-/// systems that write back (a local file) and on those that don't (memfd and tmpfs).
+/// systems that write back (a local file) and on those that don't (memfd, tmpfs and hugetlbfs).
 @Suite struct LongTermPinSelftests {
   enum FileRun: String, CaseIterable, CustomTestStringConvertible {
     case memfd
     case tmpfile
     case local = "local tmpfile"
+    case hugetlb = "memfd hugetlb"
 
     var testDescription: String { rawValue }
     var kind: MappedFile.Kind { self == .local ? .regular : .sharedMemory }
   }
 
-  private func pin(_ run: FileRun, write: Bool, fast: Bool, shared: Bool) throws {
-    let machine = try TestMachine()
-    try machine.run(run.rawValue) {
-      let space = machine.space
+  /// A mapping of a file that has its page, and what frees the file.
+  private func map(
+    _ run: FileRun, _ machine: TestMachine, shared: Bool
+  ) async throws -> (VirtualRange, evict: () async throws -> Void) {
+    let space = machine.space
+    guard run == .hugetlb else {
       let file = try machine.mm.createFile("f", bytes: 4096, kind: run.kind)
       let start = try await space.map(file, bytes: 4096, .readWrite, shared: shared)
-      let range = VirtualRange(start: start, pages: 1)
+      return (VirtualRange(start: start, pages: 1), { try await file.evict() })
+    }
+    let size = UInt64(PageSize.hugeBytes)
+    try #require(machine.mm.setHugetlbPages(2) == 2)
+    let file = try machine.mm.createHugetlbFile("f", bytes: size)
+    try file.allocate()
+    let start = try await space.mapHugetlb(file, bytes: size, .readWrite, shared: shared)
+    return (
+      VirtualRange(start: start, pages: HugePage.pages),
+      {
+        try file.evict()
+        #expect(machine.mm.setHugetlbPages(0) == 0)
+      }
+    )
+  }
+
+  private func pin(_ run: FileRun, write: Bool, fast: Bool, shared: Bool) throws {
+    let machine = try TestMachine(ramPages: run == .hugetlb ? 4096 : 256)
+    try machine.run(run.rawValue) {
+      let space = machine.space
+      let (range, evict) = try await self.map(run, machine, shared: shared)
       try await machine.fill(range, 0)
       if !write { try await space.protect(range, .read) }
       let flags: UserPageFlags = write ? [.longTerm, .write] : .longTerm
@@ -30,8 +53,8 @@ import Testing
       do throws(KernelError) {
         pinned =
           fast
-          ? try await space.pinUserPagesFast(start, pages: 1, flags)
-          : try await space.pinUserPages(start, pages: 1, flags)
+          ? try await space.pinUserPagesFast(range.start, pages: range.pages, flags)
+          : try await space.pinUserPages(range.start, pages: range.pages, flags)
       } catch {
         failure = error
       }
@@ -39,12 +62,13 @@ import Testing
       let shouldWork = !shared || !write || run != .local
       #expect(failure == (shouldWork ? nil : .EFAULT))
       if let pinned {
+        #expect(pinned.count == range.pages)
         #expect(
           machine.mm.ram.load(UInt64.self, at: pinned.pfns[0].index << 12) == TestMachine.word(0))
         machine.mm.unpin(pinned)
       }
       try await space.unmap(range)
-      try await file.evict()
+      try await evict()
     }
   }
 
