@@ -52,7 +52,7 @@ extension MemoryManager {
   /// GUP pins of a page, or of the huge page that it is part of; device-private pages have none.
   public func pinCount(_ pfn: PFN) -> Int {
     if isSystemPage(pfn) { return Int(pages[folio(pfn.index)].extra) }
-    return devices.pagemap(of: pfn)?.pins(pfn) ?? 0
+    return devices.pagemap(of: pfn)?.pins(folio(of: pfn)) ?? 0
   }
 
   /// Whether somebody's device may use the page (`folio_maybe_dma_pinned`).

@@ -194,7 +194,8 @@ extension MemoryManager {
         if !record.flags.isDisjoint(with: .large) {
           used += 1
           if record.flags.contains(.head) {
-            auditFolio(&audit, pfn, mapped, pins: 0, isQuiet: isQuiet)
+            let pins = pagemap.pins(PFN(UInt64(pfn)))
+            auditFolio(&audit, pfn, mapped, pins: pins, isQuiet: isQuiet)
           }
           continue
         }

@@ -95,7 +95,8 @@ extension AddressSpace {
   private func checkCollapse(_ entry: PageTableEntry) -> CollapseRefusal? {
     if entry.isUserfaultWriteProtected { return .userfault }
     if entry.isNone || entry.isZeroPage { return nil }
-    guard entry.isPresent else { return .notPresent }
+    // Coherent memory is the device's, though the CPU maps it.
+    guard entry.isPresent, manager.isSystemPage(entry.frame) else { return .notPresent }
     let head = manager.folio(entry.frame.index)
     let record = manager.pages[head]
     if record.flags.contains(.locked) { return .pageLock }

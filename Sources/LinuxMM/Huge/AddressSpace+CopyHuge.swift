@@ -17,7 +17,7 @@ extension AddressSpace {
     guard let entry = hugeEntry(address), let slot = upperSlot(address) else { return false }
     let pages = manager.pages
     let head = entry.frame.index
-    if entry.isPresent, pages[head].flags.contains(.exclusive), pages[head].extra > 0 {
+    if entry.isPresent, pages[head].flags.contains(.exclusive), manager.isPinned(head) {
       splitHugeEntry(address)
       return false
     }

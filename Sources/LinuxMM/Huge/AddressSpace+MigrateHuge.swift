@@ -41,12 +41,15 @@ extension AddressSpace {
 
   /// Whether a request takes what a huge entry maps (R23).
   private func takes(_ entry: PageTableEntry, _ request: MigrationRequest) -> Bool {
-    if entry.isPresent { return request.select.contains(.system) }
+    if entry.isPresent && manager.isSystemPage(entry.frame) {
+      return request.select.contains(.system)
+    }
     let number = Int(manager.pages[entry.frame.index].extra)
     guard let owner = request.owner, let map = manager.devices.byNumber[number] else {
       return false
     }
-    return request.select.contains(.devicePrivate) && map.owner === owner
+    return request.select.contains(entry.isPresent ? .deviceCoherent : .devicePrivate)
+      && map.owner === owner
   }
 
   /// What the walk finds where no leaf table is.
@@ -143,7 +146,7 @@ extension MemoryManager {
       // The mirrors may have slept: look again.
       if let entry = space.hugeEntry(range.start), !entry.isMigration,
         entry.frame.index == head, let slot = space.upperSlot(range.start),
-        pages[head].flags.contains(.device) || pages[head].extra == 0
+        !isPinned(head)
       {
         unmapWhole(space, slot)
       }
@@ -186,13 +189,13 @@ extension MemoryManager {
 
   private func restoreWhole(_ vma: VMA, _ slot: Int, _ entry: PageTableEntry, to winner: Int) {
     typealias Bit = PageTableEntry.Bit
-    let isDevice = winner >= frames.limit
+    let isPrivate = pages[winner].flags.contains(.devicePrivate)
     if entry.kind != .migrationRead { pages[winner].flags.insert(.exclusive) }
-    if isDevice { vma.space.tally.devicePages += HugePage.pages }
+    if isPrivate { vma.space.tally.devicePages += HugePage.pages }
     let arrived = entry.arrived(
-      at: winner, isPrivate: isDevice, isDirty: pages[winner].flags.contains(.dirty),
+      at: winner, isPrivate: isPrivate, isDirty: pages[winner].flags.contains(.dirty),
       vma.protection)
-    tables.entries[slot] = isDevice ? arrived : arrived.with(Bit.huge)
+    tables.entries[slot] = isPrivate ? arrived : arrived.with(Bit.huge)
     pages[winner].references += 1
     countEntireMappings(winner, 1)
   }

@@ -61,17 +61,17 @@ extension MemoryManager {
     pages[head].references = 1
   }
 
-  /// Hands 512 free device pages out as one huge page: one reference, locked
+  /// Hands 512 free device pages, private or coherent, out as one huge page: one reference, locked
   /// (`zone_device_folio_init`).
   ///
   /// Traps as ``initDevicePages(_:)``, and when `head` isn't aligned to 512 pages.
   public func initDeviceFolio(_ head: PFN) {
     invariant(head.index & HugePage.mask == 0, "device folio at \(head), which is not aligned")
     initDevicePages(PFNRange(start: head, count: HugePage.pages))
-    invariant(
-      pages[head.index].flags.contains(.devicePrivate), "huge page \(head) is no private memory")
+    let record = pages[head.index]
     makeFolio(
-      head.index, [.device, .devicePrivate, .uptodate], extra: pages[head.index].extra)
+      head.index, record.flags.intersection([.device, .devicePrivate, .uptodate]),
+      extra: record.extra)
     pages[head.index].flags.insert(.locked)
   }
 

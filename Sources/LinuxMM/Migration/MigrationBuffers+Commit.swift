@@ -334,10 +334,10 @@ private struct HoleFiller {
     let isWritable = vma.protection.contains(.write)
     var entry = PageTableEntry.absent(
       isWritable ? .deviceWrite : .deviceRead, PFN(UInt64(head)))
-    if head >= manager.frames.limit {
+    if pages[head].flags.contains(.devicePrivate) {
       onDevice += HugePage.pages
     } else {
-      manager.lru.addNow(head)
+      if head < manager.frames.limit { manager.lru.addNow(head) }
       var bits = Bit.young
       if isWritable { bits |= Bit.write | Bit.dirty | Bit.softDirty }
       if vma.protection.isDisjoint(with: [.read, .write]) { bits |= Bit.noAccess }

@@ -85,7 +85,9 @@ extension MemoryManager {
     }
     guard request.select.contains(.anyOwner) || (owner != nil && owner === request.owner)
     else { return MigrationReason(.foreignOwner, who: owner?.name) }
-    if isPinned(pfn) { return reason(ofUse: pfn, expected: Int(pages[pfn].mappings) + 1) }
+    if isPinned(pfn), !isHuge(PFN(UInt64(pfn))) {
+      return reason(ofUse: pfn, expected: Int(pages[pfn].mappings) + 1)
+    }
     return refusal(pfn, request, isPresent: false)
   }
 
@@ -116,10 +118,12 @@ extension MemoryManager {
   func reason(ofUse pfn: Int, expected: Int) -> MigrationReason {
     let record = pages[pfn]
     let pins = pinCount(PFN(UInt64(pfn)))
+    let isHead = record.flags.contains(.head)
+    let mappings = isHead ? entireMappings(pfn) + partMappings(pfn) : record.mappings
     return MigrationReason(
       pins > 0 ? .pinned : .referenced,
       use: PageUse(
-        references: Int(record.references), expected: expected, mappings: Int(record.mappings),
+        references: Int(record.references), expected: expected, mappings: Int(mappings),
         pins: pins))
   }
 }
