@@ -14,6 +14,13 @@ extension DMAAddressSpace {
     hasPeers = true
   }
 
+  /// Cuts every path: two devices with a path to each other keep each other alive. For a machine
+  /// that goes.
+  package func disconnect() {
+    peers.disconnect()
+    hasPeers = false
+  }
+
   /// Whether there is a path to a window.
   public func reaches(_ window: any PeerWindow) -> Bool { peers.place(window, 0) != nil }
 

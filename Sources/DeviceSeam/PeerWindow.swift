@@ -35,6 +35,8 @@ struct PeerMappings {
     if !windows.contains(where: { $0 === window }) { windows.append(window) }
   }
 
+  mutating func disconnect() { windows = [] }
+
   /// The bus address of a place, from the base; nil without a path.
   func place(_ window: any PeerWindow, _ offset: UInt64) -> UInt64? {
     guard let index = windows.firstIndex(where: { $0 === window }) else { return nil }

@@ -44,6 +44,14 @@ extension EmulatedGPU {
       && parking.count == 0
   }
 
+  /// Whether the host or an engine has something to do for a channel, so that more of its work may
+  /// come to an end by itself.
+  public func works(onChannel id: UInt32) -> Bool {
+    guard let channel = host.existing(id) else { return false }
+    if channel.isRunnable || channel.isLoaded { return true }
+    return hostEngines.contains { $0.channel === channel && !$0.isIdle }
+  }
+
   /// Complaints of an audit at the end of a flow: what a driver should not have left behind.
   public func audit() -> [String] {
     var complaints = board.unimplemented.map(\.description)

@@ -136,11 +136,13 @@ public final class MemoryManager {
       length: (recordsOffset - tables.untouched << PageSize.shift))
   }
 
-  /// Cuts the references by which processes and their mirrors keep each other alive, for a machine
-  /// that goes as it stands. Nothing may be used afterwards.
+  /// Cuts the references by which processes, their mirrors, mappings and files keep each other
+  /// alive, for a machine that goes as it stands. Nothing may be used afterwards.
   package func abandon() {
-    for space in addressSpaces { space.notifiers.abandon() }
+    for space in addressSpaces { space.abandon() }
     for case let region? in anonymousRegions { region.abandon() }
+    for case let file? in files { file.abandon() }
+    lockHolders = []
   }
 
   /// Says that records of pages were or will be written (``MappedMemory/willWrite(at:length:)``).

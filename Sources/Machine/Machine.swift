@@ -97,7 +97,9 @@ public final class Machine {
       slot.svm?.abandon()
       slot.driver?.abandon()
       slot.gpu.interrupt.free()
+      slot.gpu.dma.disconnect()
     }
+    for board in removed { board.dma.disconnect() }
     mm.abandon()
     kernel.abandon()
   }

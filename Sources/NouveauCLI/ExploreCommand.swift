@@ -82,15 +82,12 @@ struct ExploreCommand: ParsableCommand {
     Terminal.progress("")
     var results = [CheckResult(report, command: flow.replayCommand)]
     for mark in reaches {
-      let witness = report.witness(of: mark)
-      var result = CheckResult(
-        suite: flow.name, name: "reaches \(mark)", status: witness == nil ? .failed : .passed,
-        message: witness == nil ? "no order reached it" : "")
-      result.runs = report.schedules
+      let result = CheckResult(reaching: mark, report, command: flow.replayCommand)
       results.append(result)
       if !options.forms.json {
-        let way = witness.map { "reached, see \(flow.replayCommand($0))" }
-        Terminal.print("\(flow.name): \(mark): \(way ?? "NEVER REACHED")\n")
+        let way = result.command.map { "reached, see \($0)" }
+        let miss = result.isOpen ? "not reached in this part" : "NEVER REACHED"
+        Terminal.print("\(flow.name): \(mark): \(way ?? miss)\n")
       }
     }
     if !options.forms.json {

@@ -122,6 +122,88 @@ import Testing
     #expect(throws: ResultSet.MergeError.nothing) { try ResultSet.merge([]) }
   }
 
+  // MARK: parts to which nothing falls
+
+  /// As jobs do: each does a part of the sweep or of the orders, and their results are joined.
+  private func parts(
+    _ count: Int, _ body: (Shard) throws -> [CheckResult]
+  ) throws -> [ResultSet] {
+    try (1...count).map { index in
+      let shard = try #require(Shard(index, of: count))
+      return ResultSet(try body(shard), shard: shard)
+    }
+  }
+
+  @Test func sweepPartsWithoutAFailure_areSkippedAndNotInvalid() throws {
+    let flow = Canary.unlock(forgets: false)
+    let whole = Sweep().run(flow)
+    let count = whole.rows.count + 2
+    let sets = try parts(count) { shard in
+      var sweep = Sweep()
+      sweep.shard = shard
+      let report = sweep.run(flow)
+      #expect(report.total == whole.rows.count)
+      #expect(report.passed && report.isEmptyPart == report.rows.isEmpty)
+      return CheckResult.results(report) { "\($0)" }
+    }
+    #expect(sets.allSatisfy { $0.passed })
+    let empty = try #require(sets.last)
+    #expect(empty.results.map(\.status) == [.skipped])
+    #expect(
+      empty.results.map(\.message)
+        == ["none of \(whole.rows.count) failures falls to part \(count)/\(count)"])
+    #expect(empty.exitStatus == 0)
+    #expect(try ResultSet(json: empty.json).passed)
+    let merged = try ResultSet.merge(sets)
+    let ofWhole = CheckResult.results(whole) { "\($0)" }
+    #expect(Set(merged.results) == Set(ofWhole) && merged.results.count == ofWhole.count)
+    // All of it in one job, with nothing to fail, is no empty part.
+    let nothing = TaskFlow("nothing") { run in run.task("worker") {} }
+    #expect(!Sweep().run(nothing).passed)
+  }
+
+  @Test func explorationPartsWithoutAnOrder_areSkippedAndNotPassed() throws {
+    let sets = try parts(5) { shard in
+      var plan = Exploration(.random, schedules: 3)
+      plan.shard = shard
+      let report = plan.explore(Canary.bank(locked: true))
+      #expect(report.isEmptyPart == (shard.index > 3))
+      return [CheckResult(report) { "\($0)" }]
+    }
+    #expect(sets.map { $0.results[0].status } == [.passed, .passed, .passed, .skipped, .skipped])
+    #expect(sets[4].results[0].message == "no order falls to part 5/5")
+    #expect(sets.allSatisfy { $0.passed })
+    let merged = try ResultSet.merge(sets)
+    #expect(merged.results.map(\.status) == [.passed])
+    #expect(merged.results.map(\.runs) == [3])
+  }
+
+  /// What some order has to reach, one part reaches for all; nobody may leave it to the others.
+  @Test func mark_isReachedByOnePartForAll() throws {
+    func sets(_ mark: String) throws -> [ResultSet] {
+      try parts(2) { shard in
+        var plan = Exploration(.random, schedules: 2)
+        plan.shard = shard
+        let flow = TaskFlow("marks") { run in
+          run.task("worker") { if shard.index == 2 { run.mark("second") } }
+        }
+        let report = plan.explore(flow)
+        return [
+          CheckResult(report) { "\($0)" }, CheckResult(reaching: mark, report) { "r \($0)" },
+        ]
+      }
+    }
+    let reached = try sets("second")
+    #expect(reached.map { $0.results[1].status } == [.skipped, .passed])
+    #expect(reached.allSatisfy { $0.passed })
+    #expect(try ResultSet.merge(reached).results.map(\.status) == [.passed, .passed])
+    let missed = try ResultSet.merge(try sets("third"))
+    #expect(missed.results.map(\.status) == [.passed, .failed])
+    #expect(missed.results[1].name == "reaches third" && missed.results[1].runs == 2)
+    let whole = Exploration(.random, schedules: 2).explore(Canary.bank(locked: true))
+    #expect(CheckResult(reaching: "x", whole) { "\($0)" }.status == .failed)
+  }
+
   @Test func exploration_becomesAResultWithItsCommand() throws {
     let report = Exploration(.random, schedules: 200).explore(Canary.bank(locked: false))
     let result = CheckResult(report) { "nouveau replay \($0)" }

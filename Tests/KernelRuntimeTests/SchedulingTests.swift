@@ -176,11 +176,38 @@ import Testing
         while true { await kernel.yield() }
       }
     }
-    guard case .stepLimit(let steps, _) = failure else {
+    guard case .stepLimit(let steps, let running) = failure else {
       Issue.record("\(String(describing: failure))")
       return
     }
     #expect(steps == 1000)
+    #expect(running == [.init(name: "main", steps: 250), .init(name: "spinner", steps: 250)])
+    #expect(
+      failure?.description
+        == "no end within 1000 steps; of the last 500 steps main 250, spinner 250")
+  }
+
+  /// Those who ran long before the bound have no part in it, and progress begins the count anew.
+  @Test func stepLimit_namesWhoRanLast() throws {
+    let kernel = Kernel()
+    kernel.stepLimit = 100
+    let failure = #expect(throws: RunFailure.self) {
+      try kernel.run {
+        let early = kernel.spawn("early") { for _ in 0..<20 { await kernel.yield() } }
+        let lucky = kernel.spawn("lucky") { for _ in 0..<60 { await kernel.yield() } }
+        await early.join()
+        await lucky.join()
+        kernel.progress()
+        for number in 0..<6 {
+          kernel.spawn("spinner \(number)") { while true { await kernel.yield() } }
+        }
+        while true { await kernel.yield() }
+      }
+    }
+    let text = try #require(failure).runners
+    #expect(text.hasPrefix("of the last 50 steps "))
+    #expect(text.hasSuffix(" and 3 others"))
+    #expect(!text.contains("early") && !text.contains("lucky"))
   }
 
   @Test func stepLimit_losesNoOneWhoWasToRun() throws {

@@ -114,6 +114,8 @@ extension Kernel {
     invariant(running == nil, "run() inside a run of the same kernel")
     executor.adoptThread()
     progressSteps = stepCount
+    var spin = SpinWatch()
+    let watched = SpinWatch.begin(before: stepLimit)
     while !isDone() {
       if mode == .realTime { pollRealTime() }
       guard let next = takeNext() else {
@@ -123,10 +125,13 @@ extension Kernel {
         throw .deadlock(blockedTasks())
       }
       stepCount &+= 1
-      if stepCount &- progressSteps > stepLimit {
-        // It has not run: whoever runs the kernel further begins with it.
-        chosenNext = next
-        throw .stepLimit(steps: stepLimit, running: next.name)
+      if stepCount &- progressSteps > watched {
+        if stepCount &- progressSteps > stepLimit {
+          // It has not run: whoever runs the kernel further begins with it.
+          chosenNext = next
+          throw .stepLimit(steps: stepLimit, running: spin.runners)
+        }
+        spin.note(next, since: progressSteps)
       }
       dispatch(next)
     }
@@ -211,6 +216,15 @@ extension Kernel {
     task.joiners = []
   }
 
+  /// Calls `body` for each task that sleeps on a fence, in order of creation.
+  public func forEachFenceWait(
+    _ body: (_ task: KernelTask, _ context: UInt64, _ seqno: UInt64) -> Void
+  ) {
+    for task in liveTasks {
+      if case .fence(let context, let seqno)? = task.reason { body(task, context, seqno) }
+    }
+  }
+
   /// Every task that sleeps, with what it sleeps on, in order of creation.
   public func blockedTasks() -> [BlockedTask] {
     liveTasks.compactMap { task in
@@ -262,15 +276,65 @@ public struct BlockedTask: Hashable, Sendable, CustomStringConvertible {
 public enum RunFailure: Error, Hashable, Sendable, CustomStringConvertible {
   /// Nothing can run and no event is due; the tasks that sleep.
   case deadlock([BlockedTask])
-  /// The bound on steps was passed: a live-lock, or a flow longer than the bound.
-  case stepLimit(steps: UInt64, running: String)
+  /// The bound on steps was passed: a live-lock, or a flow longer than the bound. With who ran in
+  /// the last steps before it, the busiest first.
+  case stepLimit(steps: UInt64, running: [Runner])
+
+  /// A task or agent, and the steps that it took.
+  public struct Runner: Hashable, Sendable, CustomStringConvertible {
+    public let name: String
+    public internal(set) var steps: UInt64
+
+    public init(name: String, steps: UInt64) {
+      self.name = name
+      self.steps = steps
+    }
+
+    public var description: String { "\(name) \(steps)" }
+  }
 
   public var description: String {
     switch self {
     case .deadlock(let tasks):
       "deadlock: " + tasks.map(\.description).joined(separator: "; ")
-    case .stepLimit(let steps, let running):
-      "no end within \(steps) steps; \(running) was next"
+    case .stepLimit(let steps, _): "no end within \(steps) steps; \(runners)"
     }
+  }
+
+  /// Who ran in the last steps, in words.
+  public var runners: String {
+    guard case .stepLimit(_, let running) = self, !running.isEmpty else { return "nobody ran" }
+    let last = running.reduce(0) { $0 + $1.steps }
+    let named = running.prefix(4).map(\.description).joined(separator: ", ")
+    let rest = running.count > 4 ? " and \(running.count - 4) others" : ""
+    return "of the last \(last) steps \(named)\(rest)"
+  }
+}
+
+/// Who runs in the last steps before the bound: in a live-lock, those who keep each other going.
+private struct SpinWatch {
+  private var counts: [(id: Int, runner: RunFailure.Runner)] = []
+  /// The count began when no progress had been made since this step.
+  private var since: UInt64 = 0
+
+  /// How many steps without progress come before the count: enough of them are left to see a
+  /// circle of many tasks go round.
+  static func begin(before limit: UInt64) -> UInt64 { limit - min(limit / 2, 1000) }
+
+  mutating func note(_ runnable: Runnable, since progress: UInt64) {
+    if since != progress {
+      since = progress
+      counts = []
+    }
+    if let index = counts.firstIndex(where: { $0.id == runnable.id }) {
+      counts[index].runner.steps += 1
+    } else {
+      counts.append((runnable.id, RunFailure.Runner(name: runnable.name, steps: 1)))
+    }
+  }
+
+  /// The busiest first, and of the equally busy the one that was made first.
+  var runners: [RunFailure.Runner] {
+    counts.sorted { ($1.runner.steps, $0.id) < ($0.runner.steps, $1.id) }.map(\.runner)
   }
 }

@@ -100,12 +100,18 @@ public final class Kernel {
   deinit { lifetime.isOver = true }
 
   /// Forgets what was still to be done, for a machine that goes as it stands: nothing runs again.
+  ///
+  /// A task that never began goes with what its body holds. One that sleeps can't be ended from
+  /// outside: what its frames hold stays.
   package func abandon() {
     ready.removeAll()
+    chosenNext = nil
     timers = []
+    liveTasks = []
     deferred = []
     deferredAgent = nil
     quietObserver = nil
+    pageLockHolder = nil
   }
 
   /// Nanoseconds since the kernel was made.

@@ -130,6 +130,14 @@ extension Kernel {
     }
   }
 
+  /// Nanoseconds until the next timer is due; nil when none is pending.
+  public var nextTimerDelay: UInt64? {
+    dropCancelledTimers()
+    guard let next = timers.min else { return nil }
+    let now = now
+    return next.deadline > now ? next.deadline - now : 0
+  }
+
   /// Waits for the next event when nothing is ready; false when none can come.
   func waitForEvent() throws(RunFailure) -> Bool {
     dropCancelledTimers()

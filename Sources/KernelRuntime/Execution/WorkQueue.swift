@@ -35,6 +35,9 @@ public final class WorkQueue {
     changed = WaitQueue(kernel, "workqueue \(name)")
   }
 
+  /// Whether nothing is queued and no worker is left.
+  package var isIdle: Bool { pending.isEmpty && workers == 0 }
+
   /// Queues `work`; false when it was queued already or is disabled (`queue_work`).
   @discardableResult
   public func queue(_ work: Work) -> Bool {

@@ -45,6 +45,8 @@ public final class FailurePlan {
   private var armed: UInt64 = 0
   /// The passages when the first rule struck, the one that failed among them; nil before that.
   private var firstStrike: InlineArray<64, UInt64>?
+  /// The points that have struck, one bit each.
+  private var struck: UInt64 = 0
   /// Told of each strike.
   public var observer: ((InjectionPoint, KernelError?) -> Void)?
   /// Told of each passage, failing or not, for a run that learns where failures can strike. While
@@ -95,6 +97,9 @@ public final class FailurePlan {
     firstStrike?[point.slot] ?? 0
   }
 
+  /// Whether a failure of `point` has struck, by a rule that stands or one taken back since.
+  public func hasStruck(_ point: InjectionPoint) -> Bool { struck & 1 << UInt64(point.slot) != 0 }
+
   /// Passes a point that can give an error; throws it when a rule covers this passage.
   @inline(__always)
   public func check(_ point: InjectionPoint) throws(KernelError) {
@@ -143,6 +148,7 @@ public final class FailurePlan {
     let passage = passages[rule.point.slot]
     guard rule.when.covers(passage - rule.base) else { return nil }
     rules[index].strikes += 1
+    struck |= 1 << UInt64(rule.point.slot)
     if firstStrike == nil { firstStrike = passages }
     observer?(rule.point, rule.error)
     return rule

@@ -67,6 +67,8 @@ public final class MappedFile {
 
   func join(_ vma: VMA) { mappings.append(vma) }
 
+  func abandon() { mappings = [] }
+
   func leave(_ vma: VMA) {
     mappings.removeAll { $0 === vma }
     if mappings.isEmpty && isInternal { discardCache() }

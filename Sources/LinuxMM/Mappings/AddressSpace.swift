@@ -51,6 +51,14 @@ public final class AddressSpace {
     tally.pageTables = 1
   }
 
+  /// Lets mirrors and mappings go, and what watches these, for a machine that goes as it stands.
+  func abandon() {
+    notifiers.abandon()
+    mappings = []
+    inheritedWatches = []
+    stopped = nil
+  }
+
   /// The index of the first mapping that ends above `address`.
   func firstMapping(above address: VirtualAddress) -> Int {
     var low = 0

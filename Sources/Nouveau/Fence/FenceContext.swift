@@ -111,6 +111,8 @@ package final class FenceContext {
   package var pendingCount: Int { pending.count }
   /// The numbers of fences that nobody has ended, oldest first; without looking.
   var pendingNumbers: [UInt64] { pending.map(\.seqno) }
+  /// The id of the channel whose fences these are.
+  var channelID: UInt32 { id }
 
   // MARK: emitting
 
@@ -166,6 +168,11 @@ package final class FenceContext {
       return nil
     }
     return word
+  }
+
+  /// Whether the word covers a number, so that the next look signals its fence; for audits.
+  func covers(_ seqno: UInt64) -> Bool {
+    Int32(bitPattern: storage.read(id) &- UInt32(truncatingIfNeeded: seqno)) >= 0
   }
 
   /// Signals every fence that the word covers, in order; true when there was one.

@@ -6,6 +6,11 @@ extension RunSession {
   /// Long enough for every late fence and time-out of the driver, in nanoseconds.
   private static let settlingTime: UInt64 = 60_000_000_000
 
+  /// Of each mapping so many pages are brought back one by one, each by a fault of its own; those
+  /// behind them come back in bulk first, so that both ways are tried and a large mapping doesn't
+  /// take a thousand faults that say the same.
+  private static let pagesReadOneByOne = 64
+
   /// Failures after which bytes may be gone for good: the device or its memory is broken.
   private static let losingPoints: [InjectionPoint] = [.deviceLost, .eccPoison]
 
@@ -54,7 +59,18 @@ extension RunSession {
   }
 
   private func readEveryPage(_ name: String, _ shadow: ShadowCopy) async {
-    for page in 0..<shadow.byteCount / PageSize.bytes {
+    let count = shadow.byteCount / PageSize.bytes
+    let first = min(count, Self.pagesReadOneByOne)
+    await readPages(0..<first, name, shadow)
+    guard first < count else { return }
+    // What can't be brought back so, as a page of another GPU, the reads ask for.
+    _ = try? await target.migrate(
+      PageSpan(mapping: name, pages: PageRange(first, count - 1)), to: .ram)
+    await readPages(first..<count, name, shadow)
+  }
+
+  private func readPages(_ pages: Range<Int>, _ name: String, _ shadow: ShadowCopy) async {
+    for page in pages {
       let place = target.location(mapping: name, page: page)
       if place == .none || place == .zero { continue }
       let start = page * PageSize.bytes

@@ -134,12 +134,17 @@ public protocol ScenarioTarget: AnyObject {
   /// A counter by its name in the schema; nil when the target doesn't have it.
   func counter(_ name: String) -> UInt64?
   func fenceCounts() -> FenceCounts
+  /// Whether somebody will still signal a fence that is waited for. Asked when nothing can run and
+  /// nothing is due soon. A target that doesn't know says yes.
+  func canSignalFence(context: UInt64, seqno: UInt64) -> Bool
   /// One line for each offence against the machine's invariants.
   func audit() -> [String]
 }
 
 // What a target need not have: a scenario that asks for it gets EOPNOTSUPP.
 extension ScenarioTarget {
+  public func canSignalFence(context: UInt64, seqno: UInt64) -> Bool { true }
+
   public func fork(_ plan: ForkPlan) async throws(OperationFailure) {
     throw OperationFailure(.EOPNOTSUPP)
   }

@@ -84,6 +84,24 @@ extension MachineTarget {
     }
   }
 
+  /// Failures of the device after which a fence may stand for ever, or until somebody looks.
+  private static let silencingPoints: [InjectionPoint] = [
+    .fenceStall, .fenceWrongValue, .interruptLost, .deviceLost,
+  ]
+
+  public func canSignalFence(context: UInt64, seqno: UInt64) -> Bool {
+    if Self.silencingPoints.contains(where: { kernel.failures.hasStruck($0) }) { return true }
+    for slot in machine.gpus {
+      switch slot.driver?.outlook(ofFence: seqno, in: context) {
+      case nil: continue
+      case .nobody: return false
+      case .driver: return true
+      case .device(let channel): return slot.gpu.works(onChannel: channel)
+      }
+    }
+    return true
+  }
+
   /// From the trace, which an expectation on fences turns on.
   public func fenceCounts() -> FenceCounts {
     var counts = FenceCounts()

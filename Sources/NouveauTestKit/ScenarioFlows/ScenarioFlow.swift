@@ -61,6 +61,9 @@ public struct ScenarioFlow: Flow, Sendable {
     defer { if watch != nil { trace.observer = nil } }
     let target = try makeTarget(request)
     run.attach(target.kernel)
+    run.canSignalFence { [unowned target] context, seqno in
+      target.canSignalFence(context: context, seqno: seqno)
+    }
     let session = RunSession(scenario, target, nil, flow: run, fills: fills)
     do throws(RunFailure) {
       try target.run { await session.main() }

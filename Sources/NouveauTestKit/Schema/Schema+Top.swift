@@ -63,7 +63,7 @@ extension Schema {
           "ram", .size((1 << 20)...(1 << 38), multipleOf: pageBytes), fallback: "64 MiB",
           example: "32 MiB", "System memory."),
         SchemaKey(
-          "vram", .size((16 << 20)...(1 << 40), multipleOf: 1 << 20), fallback: "64 MiB",
+          "vram", .size((8 << 20)...(1 << 40), multipleOf: 1 << 20), fallback: "64 MiB",
           example: "16 MiB", "Video memory. Chunks of device memory are 2 MiB of it."),
         SchemaKey(
           "gpus", .integer(1...4), fallback: "1", example: "2",

@@ -47,7 +47,7 @@ extension Flow {
     if let offence = report.baseline.offences.first {
       throw violation("without any failure: \(offence)", nil, test)
     }
-    guard !report.rows.isEmpty else { throw violation("no injection point is passed", nil, test) }
+    guard report.total > 0 else { throw violation("no injection point is passed", nil, test) }
     if let row = report.firstProblem {
       let what = row.injections.map(\.description).joined(separator: ",")
       let why = row.offences.first.map(\.description) ?? "the failure never struck"

@@ -99,6 +99,16 @@ public final class FlowRun {
     passageLog?.beginStep(number, attached.last?.current)
   }
 
+  /// Lets the flow's world go, once all that came of the run has been read: tasks that never began
+  /// hold the run, and it them.
+  func release() {
+    for kernel in attached { kernel.abandon() }
+    attached = []
+    ownKernel = nil
+    endings = []
+    fenceSignaller = nil
+  }
+
   // MARK: what came of it
 
   /// Names something that is wrong. Shortening looks for runs with an offence of the same name, so
@@ -126,7 +136,7 @@ public final class FlowRun {
 
   /// Says why the world stopped before its end.
   public func note(_ failure: RunFailure) {
-    offences.append(contentsOf: Self.diagnose(failure, canSignal: fenceSignaller))
+    offences.append(contentsOf: Self.diagnose(failure))
   }
 
   /// Says that the run reached something.

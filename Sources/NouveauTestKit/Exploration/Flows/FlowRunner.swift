@@ -52,6 +52,7 @@ public final class FlowRunner {
     if let trace, trace.isOn {
       run.offences = run.offences.map { $0.withOrigin(in: trace, steps: run.eventsAtEnd ?? .max) }
     }
+    defer { run.release() }
     return outcome(of: run, seed: seed, trace: trace)
   }
 

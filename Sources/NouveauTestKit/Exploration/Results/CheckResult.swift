@@ -60,9 +60,11 @@ public struct ResultSet: Hashable, Sendable, Codable {
 
   public func count(_ status: CheckResult.Status) -> Int { results.count { $0.status == status } }
 
-  /// Nothing failed, nothing was invalid, and something passed.
+  /// Nothing failed, nothing was invalid, and something passed; of a part of the work to which
+  /// nothing fell, only the former is asked.
   public var passed: Bool {
-    count(.failed) == 0 && count(.invalid) == 0 && count(.passed) > 0
+    let isEmptyPart = shards != [Shard.whole.description] && results.contains(where: \.isOpen)
+    return count(.failed) == 0 && count(.invalid) == 0 && (count(.passed) > 0 || isEmptyPart)
   }
 
   /// The exit status of a command that printed this: 0 or 1.
@@ -82,12 +84,52 @@ public struct ResultSet: Hashable, Sendable, Codable {
 }
 
 extension CheckResult {
+  /// What a result says that one part of the work alone can't settle: other parts have to.
+  private static let openProperty = Property("settled by", "the other parts")
+
+  /// The check needs the other parts of the work: nothing of it fell to this one, or what it asks
+  /// for once in all orders wasn't met here. It counts as skipped, and ``ResultSet/merge(_:)`` lets
+  /// the other parts decide.
+  public var isOpen: Bool { properties.contains(Self.openProperty) }
+
+  /// A result that other parts of the work decide.
+  static func open(_ suite: String, _ name: String, _ message: String) -> CheckResult {
+    var result = CheckResult(suite: suite, name: name, status: .skipped, message: message)
+    result.runs = 0
+    result.properties = [openProperty]
+    return result
+  }
+
+  /// Whether some order of an exploration reached `mark`. In one part of the orders a mark may be
+  /// missed that another reaches.
+  public init(
+    reaching mark: String, _ report: ExplorationReport, command: (ReplayToken) -> String
+  ) {
+    let name = "reaches \(mark)"
+    let witness = report.witness(of: mark)
+    if witness == nil && report.plan.shard != .whole {
+      self = .open(report.flow, name, "no order of part \(report.plan.shard) reached it")
+    } else {
+      self.init(
+        suite: report.flow, name: name, status: witness == nil ? .failed : .passed,
+        message: witness == nil ? "no order reached it" : "")
+    }
+    runs = report.schedules
+    token = witness?.description
+    self.command = witness.map(command)
+  }
+
   /// The result of an exploration.
   ///
   /// - Parameter command: what repeats a token, with the token at its end.
   public init(_ report: ExplorationReport, command: (ReplayToken) -> String) {
+    let name = "orders \(report.plan.strategy.name)"
+    if report.isEmptyPart {
+      self = .open(report.flow, name, "no order falls to part \(report.plan.shard)")
+      return
+    }
     self.init(
-      suite: report.flow, name: "orders \(report.plan.strategy.name)",
+      suite: report.flow, name: name,
       status: report.passed ? .passed : report.findings.isEmpty ? .invalid : .failed,
       message: report.passed ? "" : report.summary)
     runs = report.schedules
@@ -125,6 +167,11 @@ extension CheckResult {
       result.token = report.problemToken?.description
       result.command = report.problemToken.map(command)
       results.append(result)
+    } else if report.isEmptyPart {
+      results.append(
+        .open(
+          report.flow, "failures of this part",
+          "none of \(report.total) failures falls to part \(report.shard)"))
     } else if report.rows.isEmpty {
       results.append(
         CheckResult(

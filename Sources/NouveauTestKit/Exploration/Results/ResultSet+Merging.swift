@@ -24,7 +24,8 @@ extension ResultSet {
   }
 
   /// Joins the results of all shards; a check that several shards had a part in becomes one, as bad
-  /// as the worst part, with the runs of all.
+  /// as the worst part, with the runs of all. What a part left open (``CheckResult/isOpen``) the
+  /// others settle; what no part settled has failed.
   ///
   /// A missing or doubled shard is an error, since what isn't there would otherwise look passed.
   public static func merge(_ sets: [ResultSet]) throws(MergeError) -> ResultSet {
@@ -42,6 +43,13 @@ extension ResultSet {
       } else {
         merged.append(result)
       }
+    }
+    // A part to which nothing of a suite fell says nothing beside those to which something did.
+    let settled = merged.filter { !$0.isOpen && $0.status != .skipped }.map(\.suite)
+    merged.removeAll { $0.isOpen && $0.runs == 0 && settled.contains($0.suite) }
+    for index in merged.indices where merged[index].isOpen {
+      merged[index].status = .failed
+      merged[index].message = "no part of the work settled it"
     }
     return ResultSet(merged)
   }

@@ -32,6 +32,11 @@ public struct ExplorationReport: Sendable {
   /// How many different orders were among the schedules.
   public var distinctOrders: Int { orders.count }
 
+  /// No order of the plan falls to its part of the work.
+  public var isEmptyPart: Bool {
+    schedules == 0 && isComplete && plan.shard != .whole && divergence == nil
+  }
+
   /// No offence, and the plan was carried out.
   public var passed: Bool { findings.isEmpty && isComplete && divergence == nil }
 
@@ -112,6 +117,7 @@ public struct ExplorationReport: Sendable {
     let head = "\(flow): \(schedules) schedules (\(plan.strategy.name), seed \(plan.seed)"
     let tail = ", \(distinctOrders) orders, longest \(longestRun) decisions)"
     if let divergence { return "\(head)\(tail): not deterministic: \(divergence)" }
+    if isEmptyPart { return "\(flow): no order falls to part \(plan.shard)" }
     if findings.isEmpty {
       return head + tail + (isComplete ? ": no offence" : ": stopped before the end")
     }

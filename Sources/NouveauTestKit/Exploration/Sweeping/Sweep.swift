@@ -92,6 +92,8 @@ public struct Sweep: Sendable {
     }
     var report = SweepReport(flow: runner.flow.name, baseline: baseline)
     let all = singles(baseline, log, &report)
+    report.shard = shard
+    report.total = all.count
     return (report, all.enumerated().filter { shard.contains($0.offset) }.map(\.element))
   }
 

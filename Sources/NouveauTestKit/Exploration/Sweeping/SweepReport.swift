@@ -27,6 +27,9 @@ public struct SweepReport: Sendable {
   /// The run without failures.
   public let baseline: Outcome
   public internal(set) var rows: [SweepRow] = []
+  /// The part of the work that this is, and the single failures of all parts.
+  public internal(set) var shard = Shard.whole
+  public internal(set) var total = 0
   /// Pairs that were run.
   public internal(set) var pairCount = 0
   /// The bound on pairs was met.
@@ -69,10 +72,13 @@ public struct SweepReport: Sendable {
     rows.count { $0.verdict == verdict }
   }
 
+  /// There are failures to inject, none of which falls to this part of the work.
+  public var isEmptyPart: Bool { baseline.offences.isEmpty && rows.isEmpty && total > 0 }
+
   /// Every run, the one without failures too, was clean; none was invalid, and there was at least
   /// one failure to inject.
   public var passed: Bool {
-    baseline.offences.isEmpty && !rows.isEmpty && count(.passed) == rows.count && !isCutShort
+    baseline.offences.isEmpty && total > 0 && count(.passed) == rows.count && !isCutShort
   }
 
   /// The first run that failed or said nothing.
@@ -125,6 +131,7 @@ public struct SweepReport: Sendable {
     if let offence = baseline.offences.first {
       return "\(flow): FAILED without any failure injected, so none was: \(offence)"
     }
+    if isEmptyPart { return "\(flow): none of \(total) failures falls to part \(shard)" }
     return "\(flow): \(rows.count) failures"
       + (pairCount == 0 ? "" : ", \(pairCount) of them pairs,")
       + " at \(baseline.passages.count) points: "
