@@ -145,6 +145,12 @@ public final class MemoryManager {
     lockHolders = []
   }
 
+  /// Gives the host's memory back, after ``abandon()``, where something can still lead here.
+  package func discard() {
+    ram.discard()
+    metadata.discard()
+  }
+
   /// Says that records of pages were or will be written (``MappedMemory/willWrite(at:length:)``).
   func willWriteRecords(_ range: Range<Int>) {
     let stride = MemoryLayout<PageRecord>.stride

@@ -90,8 +90,26 @@ public final class Machine {
     return made
   }
 
-  deinit {
-    // A machine may go as it stands, as under the explorer after each run.
+  // A machine may go as it stands, as under the explorer after each run.
+  deinit { cut() }
+
+  /// Takes the machine apart as it stands, because tasks of it sleep for ever: what their frames
+  /// hold can't be freed, but the host's memory goes back, which is nearly all of a machine.
+  /// Nothing may be used afterwards.
+  package func abandon() {
+    cut()
+    processes = []
+    unbound = []
+    for slot in gpus {
+      slot.driver = nil
+      slot.svm = nil
+      slot.gpu.vram.discard()
+    }
+    mm.discard()
+  }
+
+  /// Cuts the references by which the parts of a machine keep each other alive.
+  private func cut() {
     for svm in unbound { svm.abandon() }
     for slot in gpus {
       slot.svm?.abandon()

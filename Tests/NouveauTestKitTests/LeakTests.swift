@@ -1,5 +1,6 @@
 #if canImport(Glibc)
   import Base
+  import Foundation
   import Glibc
   import KernelRuntime
   import LinuxMM
@@ -94,12 +95,24 @@
             - read: {mapping: buffer}
           """
         let runner = FlowRunner(ScenarioFlow(try ScenarioParser().parse(text, file: "hang.yaml")))
-        let left = try Self.leftBehind {
+        func hang() {
           let outcome = runner.replay(Schedule(), isStrict: false)
           #expect(outcome.offences.map(\.name) == ["deadlock"])
         }
-        #expect(left < 0, "\(left) bytes are left behind, idle \(runner.hostMemory.idleMappings)")
+        let left = try Self.leftBehind(by: hang)
+        #expect(left < 256 << 10, "\(left) bytes are left behind")
+        let before = try Self.residentBytes()
+        for _ in 0..<16 { hang() }
+        let grown = (try Self.residentBytes() - before) / 16
+        #expect(grown < 300 << 10, "\(grown) bytes of the host stay")
       }
+    }
+
+    /// Bytes of the host's memory that the process has.
+    private static func residentBytes() throws -> Int {
+      let fields = try String(contentsOfFile: "/proc/self/statm", encoding: .utf8)
+        .split(separator: " ")
+      return try #require(Int(fields[1])) * PageSize.bytes
     }
 
     /// Mappings lead to files, files to mappings, and both to what watches them.

@@ -31,7 +31,12 @@ package final class FenceStorage {
     self.bar1 = bar1
     // The size of a large page, so that BAR1 needs no table of small ones.
     let buffer = BufferObject(buffers, bytes: 64 << 10, alignment: 64 << 10, isSaved: false)
-    try buffer.pin()
+    do throws(KernelError) {
+      try buffer.pin()
+    } catch {
+      buffer.destroy()
+      throw error
+    }
     do throws(KernelError) {
       window = try await bar1.map(buffer.placement(), bytes: buffer.size)
     } catch {

@@ -134,6 +134,9 @@ public protocol ScenarioTarget: AnyObject {
   /// A counter by its name in the schema; nil when the target doesn't have it.
   func counter(_ name: String) -> UInt64?
   func fenceCounts() -> FenceCounts
+  /// The run has come to no end and nothing of the target will be used again: gives back what a
+  /// task that sleeps for ever would keep.
+  func abandon()
   /// Whether somebody will still signal a fence that is waited for. Asked when nothing can run and
   /// nothing is due soon. A target that doesn't know says yes.
   func canSignalFence(context: UInt64, seqno: UInt64) -> Bool
@@ -144,6 +147,8 @@ public protocol ScenarioTarget: AnyObject {
 // What a target need not have: a scenario that asks for it gets EOPNOTSUPP.
 extension ScenarioTarget {
   public func canSignalFence(context: UInt64, seqno: UInt64) -> Bool { true }
+
+  public func abandon() {}
 
   public func fork(_ plan: ForkPlan) async throws(OperationFailure) {
     throw OperationFailure(.EOPNOTSUPP)

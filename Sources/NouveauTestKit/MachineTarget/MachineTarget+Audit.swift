@@ -6,4 +6,11 @@ extension MachineTarget {
     let pinned = pins.reduce(0) { $0 + ($1?.pages.pfns.count ?? 0) }
     return machine.audit(heldPages: pinned)
   }
+
+  public func abandon() {
+    processes = []
+    mappings = []
+    pins = []
+    machine.abandon()
+  }
 }

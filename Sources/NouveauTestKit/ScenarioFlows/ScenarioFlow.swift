@@ -69,6 +69,8 @@ public struct ScenarioFlow: Flow, Sendable {
       try target.run { await session.main() }
     } catch {
       run.note(error)
+      session.shadows = []
+      target.abandon()
     }
     run.failures.observer = nil
     for mismatch in session.mismatches {
