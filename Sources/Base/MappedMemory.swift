@@ -156,6 +156,14 @@ extension MappedMemory {
     return unsafe [UInt8](UnsafeRawBufferPointer(start: src, count: count))
   }
 
+  /// `count` little-endian 64-bit words at `offset`, as an array of their own.
+  public func words(at offset: Int, count: Int) -> [UInt64] {
+    let source = unsafe pointer(at: offset, length: 8 * count)
+    return (0..<count).map {
+      unsafe source.loadUnaligned(fromByteOffset: 8 * $0, as: UInt64.self)
+    }
+  }
+
   /// Stores an array's bytes at `offset`.
   public func store(bytes: [UInt8], at offset: Int) {
     let dst = unsafe pointer(at: offset, length: bytes.count)

@@ -125,10 +125,12 @@ public final class MemoryManager {
     pages[0].flags = [.reserved, .uptodate]
     pages[0].references = 1
     if configuration.swapPages != 0 { try swapOn(pages: configuration.swapPages) }
-    kernel.pageLockHolder = { [weak self] pfn in self?.runnable(holding: Int(pfn)) }
+    // Not weakly: every retain of an object that was ever referenced weakly takes a detour.
+    kernel.pageLockHolder = { [unowned self] pfn in runnable(holding: Int(pfn)) }
   }
 
   deinit {
+    kernel.pageLockHolder = nil
     // Tables and records are written through views, which the memory doesn't see.
     willWriteRecords(0..<frames.untouched)
     metadata.willWrite(

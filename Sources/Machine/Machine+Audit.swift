@@ -50,8 +50,8 @@ extension Machine {
     for slot in gpus {
       guard let svm = slot.svm else { continue }
       inUse += svm.devicePagesInUse
-      let load = { [gpu = slot.gpu] (address: VRAMAddress) in
-        gpu.vram.load(UInt64.self, at: Int(address.rawValue))
+      let load = { [vram = slot.gpu.vram] (address: VRAMAddress, words: Int) in
+        vram.words(at: Int(address.rawValue), count: words)
       }
       offences += svm.audit(load: slot.gpu.isLost ? nil : load).map { slot.prefix + $0 }
     }

@@ -10,7 +10,7 @@ extension AddressSpace {
   func translate(_ address: VirtualAddress, write: Bool) -> Int? {
     typealias Bit = PageTableEntry.Bit
     guard let slot = leafSlot(address) else { return translateHuge(address, write: write) }
-    let entries = manager.tables.entries
+    let entries = tables.entries
     let entry = entries[slot].rawValue
     let needed = write ? Bit.present | Bit.write : Bit.present
     guard entry & (needed | Bit.noAccess) == needed else { return nil }

@@ -58,7 +58,7 @@ extension AddressSpace {
       }
     }
     let slot = table << PageTablePool.tableShift | PageTableLevel.leafIndex(page)
-    let entry = manager.tables.entries[slot]
+    let entry = tables.entries[slot]
     guard let kind = entry.kind else {
       if entry.isNone {
         if !vma.isAnonymous { return await faultFile(vma, address, slot, write: write) }
@@ -94,7 +94,7 @@ extension AddressSpace {
     }
     tally.minorFaults += 1
     if !write {
-      manager.tables.entries[slot] = .zeroPage
+      tables.entries[slot] = .zeroPage
       return .done
     }
     return await installNewPage(vma, address, slot, expected: .none) { pfn in
@@ -111,6 +111,7 @@ extension AddressSpace {
     _ vma: VMA, _ address: VirtualAddress, _ slot: Int, expected: PageTableEntry,
     bits: UInt64 = PageTableEntry.Bit.written, fill: (PFN) -> Void
   ) async -> FaultStep {
+    let manager = manager
     let pfn: PFN
     do throws(KernelError) {
       if let page = try manager.allocateAtOnce() {
@@ -128,7 +129,7 @@ extension AddressSpace {
     let event = NotifierEvent(.clear, VirtualRange(start: address.pageBase, pages: 1))
     if expected.isPresent { await invalidateStart(event) }
     defer { if expected.isPresent { invalidateEnd(event) } }
-    let entries = manager.tables.entries
+    let entries = tables.entries
     guard entries[slot] == expected, !isUnstable else {
       manager.put(pfn)
       return .done
@@ -174,7 +175,7 @@ extension AddressSpace {
     let pfn = entry.frame.index
     if canReuse(pfn) {
       manager.pages[pfn].flags.insert(.exclusive)
-      manager.tables.entries[slot] =
+      tables.entries[slot] =
         entry
         .with(Bit.written)
       return .done
@@ -213,7 +214,7 @@ extension AddressSpace {
     tally.migrationWaits += 1
     manager.tally.migrationEntryWaits += 1
     let began = kernel.now
-    let entries = manager.tables.entries
+    let entries = tables.entries
     await manager.waitUnlocked(entry.frame) { entries[slot] != entry }
     kernel.trace.span(
       .migrationEntryWait, since: began, address.rawValue, entry.frame.rawValue)
@@ -248,7 +249,7 @@ extension AddressSpace {
     manager.unlock(pfn)
     manager.put(pfn)
     switch outcome {
-    case .done: return manager.tables.entries[slot] == entry ? .retry : .done
+    case .done: return tables.entries[slot] == entry ? .retry : .done
     case .retry: return .retry
     case .sigbus(let error): return .failed(.sigbus(address, error))
     case .outOfMemory: return .failed(.outOfMemory(address))

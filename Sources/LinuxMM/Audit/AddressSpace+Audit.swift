@@ -19,7 +19,7 @@ extension AddressSpace {
     huge: (VirtualAddress, PageTableEntry) -> Void
   ) {
     count?(table)
-    let block = manager.tables.block(table)
+    let block = tables.block(table)
     let isLeaf = level == PageTableLevel.upper.count
     let shift = isLeaf ? UInt64(PageSize.shift) : UInt64(PageTableLevel.upper[level])
     for index in 0..<PageTablePool.entriesPerTable {
@@ -143,6 +143,7 @@ extension AddressSpace {
     _ audit: inout MemoryAudit, _ vma: VMA, _ address: VirtualAddress, _ entry: PageTableEntry,
     _ pfn: PFN
   ) {
+    let manager = manager
     let record = manager.pages[pfn.index]
     if record.flags.contains(.inserted) {
       audit.expect(

@@ -8,6 +8,8 @@ public final class AddressSpace {
   /// `mmap_lock`: held for writing while mappings change, for reading while they must stand.
   public let mmapLock: ReadWriteLock
   let kernel: Kernel
+  /// The machine's page-table pages; held here too, since each access of a page looks at them.
+  let tables: PageTablePool
   /// The top page table; 0, the table that is always empty, once the process has exited.
   var root: Int
   /// The mappings, by address; none overlap and none are empty.
@@ -46,6 +48,7 @@ public final class AddressSpace {
     self.name = name
     self.root = root
     kernel = manager.kernel
+    tables = manager.tables
     mmapLock = ReadWriteLock(manager.kernel, .mmap)
     notifiers = NotifierSubscriptions(manager.kernel)
     tally.pageTables = 1
@@ -83,7 +86,7 @@ public final class AddressSpace {
   /// audits and expectations.
   public func entry(at address: VirtualAddress) -> PageTableEntry {
     guard let slot = leafSlot(address) else { return hugePart(address) }
-    return manager.tables.entries[slot]
+    return tables.entries[slot]
   }
 }
 

@@ -5,7 +5,7 @@ extension AddressSpace {
   /// The leaf table that maps `address`; 0 where there is none, and where a huge page is mapped.
   @inline(__always)
   func leafTable(_ address: VirtualAddress) -> Int {
-    let entries = manager.tables.entries
+    let entries = tables.entries
     var table = root
     table = Self.below(entries, table, PageTableLevel.index(address, 39))
     if table == 0 { return 0 }
@@ -40,7 +40,6 @@ extension AddressSpace {
 
   /// Walks down the levels of `shifts` and makes what is missing.
   func makeTable(_ address: VirtualAddress, _ shifts: [Int]) throws(KernelError) -> Int {
-    let tables = manager.tables
     var table = root
     for shift in shifts {
       let slot = table << PageTablePool.tableShift | PageTableLevel.index(address, shift)
@@ -86,7 +85,7 @@ extension AddressSpace {
 
   /// The first address past the highest missing table above `address`.
   private func skipMissing(_ address: VirtualAddress) -> VirtualAddress {
-    let entries = manager.tables.entries
+    let entries = tables.entries
     var table = root
     for shift in PageTableLevel.upper {
       table = Self.below(entries, table, PageTableLevel.index(address, shift))
@@ -109,7 +108,6 @@ extension AddressSpace {
   private func freeTables(
     _ table: Int, level: Int, base: UInt64, range: Range<UInt64>, bounds: Range<UInt64>
   ) {
-    let tables = manager.tables
     let shift = UInt64(PageTableLevel.upper[level])
     let span = UInt64(1) << shift
     let first = (max(range.lowerBound, base) - base) >> shift

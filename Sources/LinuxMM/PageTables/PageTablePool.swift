@@ -11,6 +11,8 @@ final class PageTablePool {
   static let tableShift = 9
 
   let entries: FlatView<PageTableEntry>
+  /// Where the entries lie; held, so that they live as long as the pool.
+  private let memory: MappedMemory
   /// Tables below this number were never handed out.
   private(set) var untouched: Int
   private var free = 0
@@ -18,6 +20,7 @@ final class PageTablePool {
   private(set) var used = 0
 
   init(_ memory: MappedMemory, at offset: Int, tables: Int) {
+    self.memory = memory
     entries = FlatView(memory, at: offset, count: tables << Self.tableShift)
     untouched = tables
   }

@@ -1,4 +1,4 @@
-package import Base
+import Base
 import DeviceSeam
 import LinuxMM
 
@@ -6,7 +6,7 @@ extension SVM {
   /// Offences against the rules of device memory, one line each; to be asked when nothing is in
   /// flight. `load` reads VRAM as the hardware does, and is nil when the device is off the bus:
   /// then nothing is translated any more, and nothing can be read.
-  package func audit(load: ((VRAMAddress) -> UInt64)?) -> [String] {
+  package func audit(load: GPUAddressSpace.Load?) -> [String] {
     var offences = dmem.audit()
     if let load {
       for svmm in processes.all {
@@ -21,7 +21,7 @@ extension SVM {
   /// What the hardware would find in its tables must be known to the driver: an entry that stayed
   /// behind leads to a page that is somebody else's by now.
   private func auditStrayEntries(
-    _ svmm: SVMM, _ load: (VRAMAddress) -> UInt64, _ offences: inout [String]
+    _ svmm: SVMM, _ load: GPUAddressSpace.Load, _ offences: inout [String]
   ) {
     // A device that is off the bus or asleep translates nothing.
     if nouveau.isLost || nouveau.state != .running { return }
