@@ -91,8 +91,22 @@ struct DependencyGraph {
     return edges
   }
 
+  /// Whether a way `from -> … -> to` exists. Nearly always there is none, so this comes before the
+  /// search for it, and takes no memory.
+  private func reaches(_ from: Int, _ to: Int) -> Bool {
+    var seen: UInt64 = 0
+    var reached = successors[from]
+    while reached & ~seen != 0 {
+      let next = (reached & ~seen).trailingZeroBitCount
+      seen |= 1 << UInt64(next)
+      reached |= successors[next]
+    }
+    return reached & (1 << UInt64(to)) != 0
+  }
+
   /// The shortest way `from -> … -> to`, each step with its witness; nil when there is none.
   func path(_ from: Int, _ to: Int) -> [String]? {
+    guard reaches(from, to) else { return nil }
     var previous = [Int](repeating: -1, count: successors.count)
     var queue = [from]
     var next = 0

@@ -45,7 +45,7 @@ public final class LockChecks {
   private var known = InlineArray<64, UInt64>(repeating: 0)
   /// By place, one bit for each node that is no lock and is known to be waited for under it.
   private var knownNodes = InlineArray<64, UInt64>(repeating: 0)
-  lazy var graph = DependencyGraph.initial
+  var graph = DependencyGraph.initial
   /// Which lock was taken while which other was held, by class, with who was first seen to.
   public var observedOrder: [(from: String, to: String, witness: String)] { graph.lockEdges }
   /// What was seen to wait for what, locks, fences (`dma_fence`), reclaim and notifiers alike, with
