@@ -107,6 +107,9 @@ package final class Dmem {
     operations += 1
   }
 
+  /// Whether the device is suspended, or on the way there, and may still be woken.
+  var isAsleep: Bool { !isActive && resumeError == nil }
+
   /// Sleeps while the device is suspended; throws the error of a resume that failed.
   func waitUntilAwake() async throws(KernelError) {
     if !isActive { await activity.wait { isActive || resumeError != nil } }

@@ -50,6 +50,7 @@ extension SVM {
   ) async -> Service {
     await svmm.mutex.lock()
     defer { svmm.mutex.unlock() }
+    if dmem.isAsleep { return .asleep }
     guard !notifier.readRetry(sequence) else { return .changed }
     await svmm.unmapLocked(range)
     do throws(KernelError) {

@@ -5,22 +5,32 @@ import LinuxMM
 import NVHardware
 
 extension SVM {
-  /// Gives the page of one fault a translation; false when the access can't be allowed.
+  /// What becomes of an access that faulted.
+  enum FaultAnswer {
+    /// Its page has a translation: it is tried again.
+    case replay
+    /// It can't be allowed.
+    case cancel
+    /// The device is going to sleep: it stays parked, and the resume has it tried again.
+    case leave
+  }
+
+  /// Gives the page of one fault a translation, and says what becomes of the access.
   ///
   /// The order is the contract's (bugs.md R50): sequence, mmap lock, `hmm_range_fault`, unlock, the
   /// driver's lock, check the sequence, program. Tries are bounded in time (R57), and each begins
   /// with a fresh request (N15).
   ///
   /// Kernel: nouveau_svm_fault, nouveau_range_fault
-  func serve(_ fault: ReplayableFault) async -> Bool {
+  func serve(_ fault: ReplayableFault) async -> FaultAnswer {
     guard let svmm = processes.svmm(instance: fault.instance), let notifier = svmm.notifier else {
       counters.cancelled += 1
-      return false
+      return .cancel
     }
     let page = VirtualAddress(fault.address.pageBase.rawValue)
     guard VirtualRange.user.contains(page) else {
       counters.cancelled += 1
-      return false
+      return .cancel
     }
     let range = VirtualRange(start: page, pages: 1)
     let kernel = nouveau.kernel
@@ -33,16 +43,18 @@ extension SVM {
       switch outcome {
       case .served:
         counters.served += 1
-        return true
+        return .replay
+      case .asleep:
+        return .leave
       case .failed(let error):
         nouveau.device.log.error("svm", "GPU fault at \(page): \(error)")
         counters.cancelled += 1
-        return false
+        return .cancel
       case .changed:
         counters.retries += 1
         guard kernel.now < deadline else {
           counters.cancelled += 1
-          return false
+          return .cancel
         }
         await kernel.yield()
       }
@@ -53,6 +65,8 @@ extension SVM {
   enum Service {
     case served
     case changed
+    /// A suspend has begun: nothing may be mapped any more.
+    case asleep
     case failed(KernelError)
   }
 
@@ -91,6 +105,8 @@ extension SVM {
   /// fault for ever; in RAM the next try finds out who else uses it.
   // QUIRK(nouveau): the kernel maps it read-only and replays, again and again.
   private func bringBackForWriting(_ svmm: SVMM, _ range: VirtualRange) async -> Service {
+    // Waiting for a resume here would keep a teardown waiting for this worker.
+    if dmem.isAsleep { return .asleep }
     do throws(KernelError) {
       _ = try await dmem.migrateToRAM(svmm.space, range)
       return .changed
@@ -101,7 +117,8 @@ extension SVM {
 
   /// Writes one translation, unless the CPU's page tables have changed since they were read.
   ///
-  /// LOCKING: takes the svmm mutex, which the notifier takes as well (R51).
+  /// LOCKING: takes the svmm mutex, which the notifier takes as well (R51), and under which a
+  /// suspend takes every translation away.
   private func program(
     _ svmm: SVMM, _ notifier: IntervalNotifier, _ request: HMMRange,
     _ access: NV_PFAULT.AccessType
@@ -112,6 +129,7 @@ extension SVM {
     #endif
     await svmm.mutex.lock()
     defer { svmm.mutex.unlock() }
+    if dmem.isAsleep { return .asleep }
     guard !notifier.readRetry(request.sequence) else { return .changed }
     #if DEBUG
       if let kept { dmem.mm.put(kept) }
@@ -123,7 +141,7 @@ extension SVM {
     let gpuAddress = GPUVirtualAddress(address.rawValue)
     do throws(KernelError) {
       if let chunk = dmem.chunk(of: page) {
-        // While the device sleeps, or after a resume that failed, the page has no place in VRAM.
+        // After a resume that failed the page has no place in VRAM.
         guard dmem.isActive else { throw dmem.resumeError ?? .ENODEV }
         let entry = GPUPTE.vram(chunk.address(of: page), writable: word.isWritable)
         try await svmm.gpuSpace.setPages([entry], at: gpuAddress)

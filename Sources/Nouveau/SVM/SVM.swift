@@ -155,7 +155,11 @@ public final class SVM: DeviceClient {
       counters.packets += UInt64(batch.count)
       var served = false
       for fault in merged(batch) {
-        if await serve(fault) { served = true } else { await buffer.cancel(fault) }
+        switch await serve(fault) {
+        case .replay: served = true
+        case .cancel: await buffer.cancel(fault)
+        case .leave: break
+        }
       }
       if served {
         counters.replays += 1
