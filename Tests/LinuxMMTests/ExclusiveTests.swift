@@ -149,6 +149,29 @@ private final class Listener: IntervalNotifierOperations {
     }
   }
 
+  /// Device memory must always be evictable: who uses a coherent page alone has to let it go, but
+  /// not while its access is being programmed (R47).
+  @Test func coherentPage_leavesItsDevice_andItsUserIsToldFirst() throws {
+    let machine = try TestMachine()
+    let coherent = try TestDevice(machine.mm, "coherent", pages: 4, kind: .deviceCoherent)
+    try machine.run {
+      let range = try await machine.map(pages: 2)
+      try await coherent.take(machine.space, range)
+      let pages = try await self.take(machine, range, owner: machine.device.owner)
+      #expect(pages.compactMap(\.self).allSatisfy { coherent.range.contains($0) })
+      #expect(try await coherent.evict() == 2, "locked")
+      self.drop(machine, pages)
+      let listener = Listener()
+      let notifier = try machine.space.insertNotifier(range, listener)
+      #expect(try await coherent.evict() == 0)
+      #expect(listener.events.map(\.kind) == [.exclusive, .clear, .exclusive, .clear])
+      #expect(listener.events.allSatisfy { $0.owner == nil })
+      #expect(machine.location(range).isRAM && machine.location(range, 1).isRAM)
+      try await machine.expectPattern(range)
+      await notifier.remove()
+    }
+  }
+
   @Test func fork_givesThePageBackFirst_andRefusesWhileItIsProgrammed() throws {
     let machine = try TestMachine()
     try machine.run {

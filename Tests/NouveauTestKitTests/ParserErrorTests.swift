@@ -131,7 +131,7 @@ import Testing
         "f.yaml:6:3: error: 'colour' is no key of 'machine'; "
           + "a key here is one of: profile, ram, vram, gpus, peers, peer-engine, peer-access, "
           + "policy, batch, kept-chunks, swap, memory-limit, out-of-memory, huge-pages, "
-          + "huge-device-pages, seed, mode, order",
+          + "huge-device-pages, unified-walk, seed, mode, order",
         "f.yaml:10:30: error: 'size' is 5000 bytes; write a multiple of 4 KiB",
         "f.yaml:11:9: error: a mapping lacks the key 'name'; add 'name: buffer'",
         "f.yaml:13:38: error: 'pattern' is 'stripes'; "

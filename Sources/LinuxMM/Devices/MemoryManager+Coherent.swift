@@ -13,8 +13,8 @@ extension MemoryManager {
   /// LOCKING: sleeps for page locks.
   func moveUnpinnable(_ pinned: [PFN]) async throws(KernelError) -> Bool {
     if pinned.allSatisfy({ isLongTermPinnable($0) }) { return false }
-    // A pinned page doesn't migrate: the pins become one plain reference of each page, or huge page,
-    // that has to go.
+    // A pinned page doesn't migrate: the pins become one plain reference of each page, or huge
+    // page, that has to go.
     var leaving: [PFN] = []
     for pfn in pinned {
       let head = folio(of: pfn)

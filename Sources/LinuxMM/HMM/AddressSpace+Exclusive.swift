@@ -5,7 +5,8 @@ import KernelRuntime
 // replaced, so that a touch of the CPU faults and revokes the device's access first.
 //
 // A page under exclusive access keeps its place, its reference and its map count (as Linux does
-// since 6.15; 6.12 takes the map count away and gives it back); it can't migrate meanwhile.
+// since 6.15; 6.12 takes the map count away and gives it back); it can't migrate meanwhile. Only
+// coherent memory that its own driver empties, or that is pinned for long, is taken back first.
 extension AddressSpace {
   /// Takes pages of anonymous memory for a device alone (`make_device_exclusive_range`).
   ///

@@ -29,6 +29,11 @@ extension MemoryManager {
       }
       if isSystem { lru.unlink(pfn) }
       if pages[pfn].mappings > 0 { await replaceMappings(pfn) }
+      if pages[pfn].mappings > 0 && !isSystem {
+        // Device memory must always be evictable: who uses a coherent page alone has to let it go.
+        await revokeExclusive(pfn)
+        await replaceMappings(pfn)
+      }
       if pages[pfn].mappings > 0 || !hasOnlyExpectedReferences(pfn, buffers) {
         await putBack(buffers, place, pfn, isolated: isSystem)
       }

@@ -75,7 +75,7 @@ extension Dmem {
         }
         let started = try await start(svmm, batch, explains: explains, &result)
         if let previous = inFlight.take() { await finish(previous, svmm, &result) }
-        inFlight = consume started
+        inFlight = started
       } catch {
         if let previous = inFlight.take() { await finish(previous, svmm, &result) }
         // A refusal of the first batch is an answer to the caller's arguments; a later one ends a
@@ -129,32 +129,38 @@ extension Dmem {
 
   private func start(
     _ svmm: SVMM, _ range: VirtualRange, explains: Bool, _ result: inout MigrationResult
-  ) async throws(KernelError) -> BatchInFlight {
+  ) async throws(KernelError) -> BatchInFlight? {
     if policy.hugeFolios,
       let whole = try await beginWhole(svmm, range, explains: explains, &result)
     {
       return whole
     }
-    return try await begin(svmm, range, explains: explains)
+    return try await begin(svmm, range, explains: explains, &result)
   }
 
-  /// Collects a batch and starts its copies. Kernel: nouveau_dmem_migrate_chunk, first half
+  /// Collects a batch and starts its copies; nil when its range changes too often for a unified
+  /// walk. Kernel: nouveau_dmem_migrate_chunk, first half
   private func begin(
-    _ svmm: SVMM, _ range: VirtualRange, explains: Bool
-  ) async throws(KernelError) -> BatchInFlight {
+    _ svmm: SVMM, _ range: VirtualRange, explains: Bool, _ result: inout MigrationResult
+  ) async throws(KernelError) -> BatchInFlight? {
     let start = kernel.now
     let count = range.pages
     var reservation = await reserve(count)
     let scratch = takeScratch()
     scratch.buffers.explains = explains
-    let request = MigrationRequest(range, owner: owner, select: .system)
-    let pages: CollectedPages
+    let collected: CollectedPages?
     do throws(KernelError) {
-      pages = try await svmm.space.migrateSetup(request, scratch.buffers)
+      collected = try await collect(svmm, range, scratch.buffers)
     } catch {
       release(reservation)
       spareScratch.append(scratch)
       throw error
+    }
+    guard let pages = collected else {
+      release(reservation)
+      noteStayed(range, scratch, &result)
+      spareScratch.append(scratch)
+      return nil
     }
     var fence: NouveauFence?
     var submitError: KernelError?
@@ -173,6 +179,16 @@ extension Dmem {
     return BatchInFlight(
       pages: pages, scratch: scratch, fence: fence, submitError: submitError, range: range,
       start: start)
+  }
+
+  private func collect(
+    _ svmm: SVMM, _ range: VirtualRange, _ buffers: MigrationBuffers
+  ) async throws(KernelError) -> CollectedPages? {
+    if policy.unifiedWalkTries > 0, let notifier = svmm.notifier {
+      return try await walk(svmm, notifier, range, buffers)
+    }
+    let request = MigrationRequest(range, owner: owner, select: .system)
+    return try await svmm.space.migrateSetup(request, buffers)
   }
 
   /// Gives each migrating page a device page and plans its copy, or its clearing when the process

@@ -37,6 +37,9 @@ public struct DmemCounters: Hashable, Sendable {
   /// How often pages of another GPU were to be copied directly and could not be.
   public var peerFallbacks: UInt64 = 0
 
+  /// Tries of a unified walk that were vain because the range had just been invalidated.
+  public var walkRetries: UInt64 = 0
+
   public init() {}
 
   /// Names and values in the order of declaration, for reports.
@@ -48,6 +51,7 @@ public struct DmemCounters: Hashable, Sendable {
       ("chunksMade", chunksMade), ("chunksReturned", chunksReturned),
       ("hugeToDevice", hugeToDevice), ("hugeToRAM", hugeToRAM), ("hugeSplits", hugeSplits),
       ("folioSplits", folioSplits), ("fromPeers", fromPeers), ("peerFallbacks", peerFallbacks),
+      ("walkRetries", walkRetries),
     ]
   }
 }

@@ -64,6 +64,11 @@ public struct DmemPolicy {
   /// Linux 6.12, which splits them. A batch is then up to one block of 2 MiB. Needs push buffers
   /// with room for 512 launches, and is ignored without.
   public var hugeFolios = false
+  /// With 1 or more, bulk migrations collect by the unified walk that was proposed in 2025, in
+  /// place of `migrate_vma_setup`. A batch whose range was invalidated between the driver's look at its
+  /// sequence and the walk is tried so often, and then left with the reason `notifier-retry`. Huge
+  /// pages that stay whole, and pages of other GPUs, go the other way.
+  public var unifiedWalkTries = 0
   /// What a migration to this GPU does with pages of another.
   public var peers = PeerPolicy.stay
   /// Whose copy engine moves pages between two GPUs.

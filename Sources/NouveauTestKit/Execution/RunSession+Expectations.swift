@@ -12,7 +12,7 @@ extension RunSession {
     }
     for (span, check) in expectation.data { checkData(span, check, step) }
     checkLocations(expectation.locations, step)
-    for (span, reason) in expectation.reasons { checkReasons(span, reason, step) }
+    for (span, allowed) in expectation.reasons { checkReasons(span, allowed, step) }
     for (name, comparison) in expectation.counters {
       let found = step.gpu.map { target.counter(name, gpu: $0) } ?? target.counter(name)
       guard let value = found else {
@@ -96,8 +96,8 @@ extension RunSession {
   }
 
   /// One report for each run of pages that stayed for another reason, or moved.
-  private func checkReasons(_ span: PageSpan, _ wanted: String?, _ step: Step) {
-    let expected = wanted ?? "it moved"
+  private func checkReasons(_ span: PageSpan, _ allowed: [String?], _ step: Step) {
+    let expected = allowed.map { $0 ?? "it moved" }.joined(separator: " or ")
     guard let last = migrations.last(where: { $0.span.mapping == span.mapping }) else {
       fail(step, expected: "\(span.pages) of \(span.mapping): \(expected)", got: "no migration yet")
       return
@@ -105,7 +105,7 @@ extension RunSession {
     var runs: [(first: Int, last: Int, found: String)] = []
     for page in span.pages.pages {
       let stayed = last.reason(of: page)
-      guard stayed?.reason != wanted else { continue }
+      guard !allowed.contains(stayed?.reason) else { continue }
       let isAsked = last.span.pages.pages.contains(page)
       let found =
         stayed.map { "\($0.reason): \($0.detail)" }

@@ -118,6 +118,7 @@ extension MachineTarget {
     case "huge-page-splits": return dmem.hugeSplits
     case "pages-from-peers": return dmem.fromPeers
     case "peer-fallbacks": return dmem.peerFallbacks
+    case "walk-retries": return dmem.walkRetries
     case "device-faults": return dmem.faults
     case "failed-faults": return dmem.faultErrors
     case "clears": return dmem.cleared

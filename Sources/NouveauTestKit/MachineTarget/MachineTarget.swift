@@ -65,6 +65,7 @@ public final class MachineTarget {
       batchesInFlight: configuration.policy.batchesInFlight,
       emptyChunksKept: plan.keptChunks ?? configuration.policy.emptyChunksKept)
     configuration.policy.hugeFolios = plan.hasHugeFolios
+    configuration.policy.unifiedWalkTries = plan.unifiedWalkTries
     if plan.gpuCount > 1 { try addGPUs(plan, &configuration) }
     return configuration
   }

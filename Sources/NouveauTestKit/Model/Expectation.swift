@@ -6,8 +6,8 @@ public struct Expectation: Sendable {
   public var data: [(span: PageSpan, check: ReadCheck)] = []
   /// Where pages lie.
   public var locations: [(span: PageSpan, location: PageLocation)] = []
-  /// Why pages stayed in the last migration; nil for pages that moved.
-  public var reasons: [(span: PageSpan, reason: String?)] = []
+  /// Why pages stayed in the last migration, any of these; nil among them allows pages that moved.
+  public var reasons: [(span: PageSpan, allowed: [String?])] = []
   /// Counters of the machine by the schema's names.
   public var counters: [(name: String, Comparison)] = []
   /// Outcomes of the steps so far by name; nil when nothing is expected.

@@ -43,6 +43,8 @@ public struct MachinePlan: Hashable, Sendable {
   public var hugePages = "never"
   /// Huge pages stay whole on the device.
   public var hasHugeFolios = false
+  /// How often a bulk migration tries the unified walk of 2025 on a batch; 0 for the older way.
+  public var unifiedWalkTries = 0
   /// Empty chunks that are not given back unasked; nil for the driver's own choice.
   public var keptChunks: Int?
   /// GPUs, all alike.

@@ -16,8 +16,9 @@ extension ScenarioBuilder {
     }
     for (mapping, pages) in object["why"]?.table ?? [] {
       for (range, word) in pages.table {
-        let reason = word.text == "none" ? nil : word.text
-        result.reasons.append((pageSpan(mapping: mapping, pages: range), reason))
+        let words = if case .list(let words) = word.value { words.map(\.text) } else { [word.text] }
+        let reasons = words.map { $0 == "none" ? nil : $0 }
+        result.reasons.append((pageSpan(mapping: mapping, pages: range), reasons))
       }
     }
     result.counters = counts(object["counters"])

@@ -48,6 +48,7 @@ struct ScenarioBuilder {
     if let choice = object["out-of-memory"] { plan.killsWhenOutOfMemory = choice.text == "kill" }
     if let huge = object["huge-pages"] { plan.hugePages = huge.text }
     plan.hasHugeFolios = object["huge-device-pages"]?.flag ?? false
+    plan.unifiedWalkTries = object["unified-walk"].map { Int($0.number) } ?? 0
     plan.gpuCount = object["gpus"].map { Int($0.number) } ?? 1
     if let peers = object["peers"] { plan.peers = peers.text }
     if let engine = object["peer-engine"] { plan.peerEngine = engine.text }

@@ -24,9 +24,12 @@ extension Schema {
           example: "{buffer: {P0..P3: device, P4: ram}}", "Where each page lies."),
         SchemaKey(
           "why",
-          .table(key: .reference(.mapping), value: .table(key: .pages, value: .choice(reasons))),
-          example: "{buffer: {P1: pinned, P2..P3: none}}",
-          "Why pages stayed in the last `migrate` of that mapping."),
+          .table(
+            key: .reference(.mapping),
+            value: .table(
+              key: .pages, value: .either(.choice(reasons), .list(.choice(reasons))))),
+          example: "{buffer: {P1: pinned, P2..P3: [none, lost-race]}}",
+          "Why pages stayed in the last `migrate` of that mapping; a list allows each."),
         SchemaKey(
           "counters", .table(key: .choice(counters), value: .comparison),
           example: "{pages-to-device: 16, launches: \">= 1\"}", "Counters of the machine."),

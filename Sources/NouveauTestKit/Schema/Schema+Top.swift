@@ -129,6 +129,10 @@ extension Schema {
           "Huge pages stay whole on the device where a chunk is free as a whole; Linux 6.12 splits "
             + "them."),
         SchemaKey(
+          "unified-walk", .integer(0...64), fallback: "0", example: "3",
+          "Bulk migrations collect by the walk that was proposed in 2025. A batch whose range "
+            + "changes meanwhile is tried so often, then its pages stay; 0 is the older way."),
+        SchemaKey(
           "seed", .integer(0...UInt64.max), fallback: "0", example: "7",
           "Seeds random order and model draws; `--seed` on the command line overrides it."),
         SchemaKey(

@@ -98,6 +98,8 @@ extension Schema {
       "huge-page-splits", "huge pages that went as base pages, for want of a whole place"),
     SchemaChoice("pages-from-peers", "of the pages that migrated to a GPU, those from another's"),
     SchemaChoice("peer-fallbacks", "copies between two GPUs that had to go through RAM"),
+    SchemaChoice(
+      "walk-retries", "tries of a unified walk that a change of the range made vain"),
     SchemaChoice("launches", "launches of a copy engine by the driver since the start"),
     SchemaChoice("chunks", "chunks of device memory that exist now"),
     SchemaChoice("device-pages", "device pages in use now"),

@@ -39,12 +39,21 @@ extension AddressSpace {
     let arrays = buffers.arrays
     for place in places
     where !arrays[source: place].migrates && !buffers.isInHugePage(place) {
-      let entry = entry(at: request.start + UInt64(place) << 12)
+      let address = request.start + UInt64(place) << 12
       reasons.note(
-        place,
-        refusal(vma, entry, request)
-          ?? MigrationReason(.injected, who: "mm.page_lock or mm.migrate_collect"))
+        place, refusal(vma, entry(at: address), request) ?? unexplained(address, request))
     }
+  }
+
+  /// What kept a place that nothing speaks against: a huge page that should have been split and is
+  /// still whole; else an injected failure.
+  private func unexplained(
+    _ address: VirtualAddress, _ request: MigrationRequest
+  ) -> MigrationReason {
+    if hugeEntry(address) != nil && !request.select.contains(.compound) {
+      return MigrationReason(.splitFailed)
+    }
+    return MigrationReason(.injected, who: "mm.page_lock or mm.migrate_collect")
   }
 
   /// The rule that keeps an entry out of a collection; nil when none does.
