@@ -5,14 +5,15 @@ import Testing
 @testable import LinuxMM
 
 @Suite struct CoherentMemoryTests {
-  private func fixture() throws -> HMMFixture { try HMMFixture(.deviceCoherent, devicePages: 8) }
+  /// Runs a test's body on a process with a coherent device of eight pages.
+  private func run(_ body: @escaping (HMMFixture) async throws -> Void) throws {
+    try HMMFixture.run(.deviceCoherent, devicePages: 8, body)
+  }
 
   @Test func cpuAndDevice_shareTheBytes_andATouchBringsNothingBack() throws {
-    let fixture = try fixture()
-    try fixture.run {
+    try run { fixture in
       let machine = fixture.machine
-      let range = try await fixture.map(2)
-      try await fixture.mirror.migrateToDevice(range)
+      let range = try await fixture.mapOnDevice(2)
       let page = try machine.frame(range)
       #expect(fixture.device.range.contains(page))
       try await machine.write(range.start, 0x77)
@@ -28,11 +29,9 @@ import Testing
   }
 
   @Test func R23_onlyTheOwnerTakesAPage_andOnlyWhenAsked() throws {
-    let fixture = try fixture()
-    try fixture.run {
+    try run { fixture in
       let space = fixture.space
-      let range = try await fixture.map(1)
-      try await fixture.mirror.migrateToDevice(range)
+      let range = try await fixture.mapOnDevice(1)
       let owner = fixture.device.owner
       let requests: [(PagemapOwner?, MigrateSelect, Int)] = [
         (owner, .system, 0), (owner, .devicePrivate, 0), (nil, .deviceCoherent, 0),
@@ -52,11 +51,9 @@ import Testing
   }
 
   @Test func fork_sharesThePage_andTheWriterGetsRAM() throws {
-    let fixture = try fixture()
-    try fixture.run {
+    try run { fixture in
       let machine = fixture.machine
-      let range = try await fixture.map(1)
-      try await fixture.mirror.migrateToDevice(range)
+      let range = try await fixture.mapOnDevice(1)
       let page = try machine.frame(range)
       let child = try await fixture.space.fork("child")
       #expect(machine.mm.mapCount(page) == 2 && !machine.mm.isExclusive(page))
@@ -76,11 +73,9 @@ import Testing
   }
 
   @Test func pinnedPage_staysOnTheDevice_andIsCopiedByFork() throws {
-    let fixture = try fixture()
-    try fixture.run {
+    try run { fixture in
       let machine = fixture.machine
-      let range = try await fixture.map(2)
-      try await fixture.mirror.migrateToDevice(range)
+      let range = try await fixture.mapOnDevice(2)
       let pinned = try await fixture.space.pinUserPages(range.start, pages: 1, .write)
       #expect(fixture.device.range.contains(pinned.pfns[0]))
       #expect(machine.mm.pinCount(pinned.pfns[0]) == 1)
@@ -97,8 +92,7 @@ import Testing
   }
 
   @Test func longPin_ofAPageThatSomebodyElseHolds_isEBUSY_andPinsNothing() throws {
-    let fixture = try fixture()
-    try fixture.run {
+    try run { fixture in
       let machine = fixture.machine
       let range = try await fixture.map(3)
       try await fixture.mirror.migrateToDevice(range.subrange(1..<2))
@@ -118,10 +112,8 @@ import Testing
   }
 
   @Test func longPin_withoutMemory_isEBUSY() throws {
-    let fixture = try fixture()
-    try fixture.run {
-      let range = try await fixture.map(1)
-      try await fixture.mirror.migrateToDevice(range)
+    try run { fixture in
+      let range = try await fixture.mapOnDevice(1)
       fixture.machine.kernel.failures.arm(.pageAlloc, .always)
       await expectThrows(KernelError.EBUSY) {
         try await fixture.space.pinUserPages(range.start, pages: 1, .longTerm)
@@ -132,8 +124,7 @@ import Testing
   }
 
   @Test func emptyPlaces_areFilledWithDevicePages_mappedForTheCPU() throws {
-    let fixture = try fixture()
-    try fixture.run {
+    try run { fixture in
       let machine = fixture.machine
       let range = try await fixture.map(2, filled: false)
       _ = try await machine.read(range.page(1))
@@ -147,11 +138,9 @@ import Testing
   }
 
   @Test func memoryFailure_poisonsEveryEntry() throws {
-    let fixture = try fixture()
-    try fixture.run {
+    try run { fixture in
       let machine = fixture.machine
-      let range = try await fixture.map(2)
-      try await fixture.mirror.migrateToDevice(range)
+      let range = try await fixture.mapOnDevice(2)
       let page = try machine.frame(range)
       #expect(await machine.mm.memoryFailure(page))
       await expectThrows(AccessError.sigbus(range.start, .EHWPOISON)) {
@@ -168,10 +157,8 @@ import Testing
   }
 
   @Test func unmap_givesThePagesBack() throws {
-    let fixture = try fixture()
-    try fixture.run {
-      let range = try await fixture.map(4)
-      try await fixture.mirror.migrateToDevice(range)
+    try run { fixture in
+      let range = try await fixture.mapOnDevice(4)
       try await fixture.space.discard(range.subrange(0..<2))
       #expect(fixture.device.pagemap.references == 2)
       try await fixture.space.unmap(range)
@@ -180,10 +167,8 @@ import Testing
   }
 
   @Test func why_namesTheOwnerOrThePin() throws {
-    let fixture = try fixture()
-    try fixture.run {
-      let range = try await fixture.map(2)
-      try await fixture.mirror.migrateToDevice(range)
+    try run { fixture in
+      let range = try await fixture.mapOnDevice(2)
       let pinned = try await fixture.space.pinUserPages(range.page(1), pages: 1)
       let space = fixture.space
       let owner = fixture.device.owner

@@ -22,7 +22,7 @@ extension AddressSpace {
   public func getUserPages(
     _ address: VirtualAddress, pages: Int, _ flags: UserPageFlags = []
   ) async throws(KernelError) -> UserPages {
-    try await held(.reference, address, pages, flags)
+    try await held(.reference, address, pages, flags, isFast: false)
   }
 
   /// Pins each page (`pin_user_pages_unlocked`).
@@ -32,7 +32,7 @@ extension AddressSpace {
   public func pinUserPages(
     _ address: VirtualAddress, pages: Int, _ flags: UserPageFlags = []
   ) async throws(KernelError) -> UserPages {
-    try await held(.pin, address, pages, flags)
+    try await held(.pin, address, pages, flags, isFast: false)
   }
 
   /// As ``getUserPages(_:pages:_:)``, without a lock as far as entries are present
@@ -40,7 +40,7 @@ extension AddressSpace {
   public func getUserPagesFast(
     _ address: VirtualAddress, pages: Int, _ flags: UserPageFlags = []
   ) async throws(KernelError) -> UserPages {
-    try await heldFast(.reference, address, pages, flags)
+    try await held(.reference, address, pages, flags, isFast: true)
   }
 
   /// As ``pinUserPages(_:pages:_:)``, without a lock as far as entries are present
@@ -48,7 +48,7 @@ extension AddressSpace {
   public func pinUserPagesFast(
     _ address: VirtualAddress, pages: Int, _ flags: UserPageFlags = []
   ) async throws(KernelError) -> UserPages {
-    try await heldFast(.pin, address, pages, flags)
+    try await held(.pin, address, pages, flags, isFast: true)
   }
 
   /// Pins all of `pages` pages or none.
@@ -71,32 +71,28 @@ extension AddressSpace {
     manager.unpin(pinned, dirty: dirty)
   }
 
+  /// - Parameter isFast: what is present is taken first, without a lock.
   private func held(
-    _ hold: UserPages.Hold, _ address: VirtualAddress, _ pages: Int, _ flags: UserPageFlags
+    _ hold: UserPages.Hold, _ address: VirtualAddress, _ pages: Int, _ flags: UserPageFlags,
+    isFast: Bool
   ) async throws(KernelError) -> UserPages {
     guard pages >= 0, !flags.contains(.longTerm) || hold == .pin else { throw .EINVAL }
     let base = address.pageBase
-    let got = await self.hold(hold, base, pages, flags)
-    if got.pfns.isEmpty, let failure = got.failure { throw failure.error }
-    return UserPages(hold, got.pfns, at: base)
-  }
-
-  private func heldFast(
-    _ hold: UserPages.Hold, _ address: VirtualAddress, _ pages: Int, _ flags: UserPageFlags
-  ) async throws(KernelError) -> UserPages {
-    guard pages >= 0, !flags.contains(.longTerm) || hold == .pin else { throw .EINVAL }
-    let base = address.pageBase
-    guard base < VirtualRange.user.end,
-      UInt64(pages) <= (VirtualRange.user.end - base) >> UInt64(PageSize.shift)
-    else { throw .EFAULT }
-    await kernel.point()
-    var pfns = holdPresent(hold, base, pages, flags)
-    if pfns.count < pages && !flags.contains(.fastOnly) {
-      let rest = base + UInt64(pfns.count) << UInt64(PageSize.shift)
-      let got = await self.hold(hold, rest, pages - pfns.count, flags)
-      if pfns.isEmpty && got.pfns.isEmpty, let failure = got.failure { throw failure.error }
-      pfns += got.pfns
+    var pfns: [PFN] = []
+    if isFast {
+      guard base < VirtualRange.user.end,
+        UInt64(pages) <= (VirtualRange.user.end - base) >> UInt64(PageSize.shift)
+      else { throw .EFAULT }
+      await kernel.point()
+      pfns = holdPresent(hold, base, pages, flags)
+      if pfns.count == pages || flags.contains(.fastOnly) {
+        return UserPages(hold, pfns, at: base)
+      }
     }
+    let rest = base + UInt64(pfns.count) << UInt64(PageSize.shift)
+    let got = await self.hold(hold, rest, pages - pfns.count, flags)
+    pfns += got.pfns
+    if pfns.isEmpty, let failure = got.failure { throw failure.error }
     return UserPages(hold, pfns, at: base)
   }
 

@@ -45,6 +45,19 @@ import Testing
     PostedWalk.Arguments(select, owner: machine.device.owner, room: range.pages)
   }
 
+  /// A walk as a mirror begins it, with the sequence of now.
+  private func walk(
+    _ machine: TestMachine, _ range: VirtualRange, _ notifier: IntervalNotifier,
+    _ requests: UInt64 = 0, with arguments: PostedWalk.Arguments?
+  ) async -> PostedWalk {
+    let walk = PostedWalk(
+      machine.space, range, owner: machine.device.owner,
+      flags: UnifiedPFN.requestMigrate | requests, arguments)
+    walk.notifier = notifier
+    walk.sequence = await notifier.readBegin()
+    return walk
+  }
+
   @Test func A_backToRAM_takesPagesOfRAMToo() throws {
     try run { machine in
       let range = try await map(machine, pages: 2, filled: 0..<2)
@@ -106,11 +119,8 @@ import Testing
       let range = try await map(machine, pages: 3, filled: 0..<1)
       let mirror = OwnersMirror(nil)
       let notifier = try machine.space.insertNotifier(range, mirror)
-      let walk = PostedWalk(
-        machine.space, range, owner: machine.device.owner,
-        flags: UnifiedPFN.requestMigrate | UnifiedPFN.requestFault, arguments(machine, range))
-      walk.notifier = notifier
-      walk.sequence = await notifier.readBegin()
+      let walk = await self.walk(
+        machine, range, notifier, UnifiedPFN.requestFault, with: arguments(machine, range))
       #expect(await walk.rangeFault() == .error(.EBUSY))
       // "EBUSY means: begin again": the page that the first try took is in the way.
       walk.sequence = notifier.sequence
@@ -130,12 +140,9 @@ import Testing
       try await machine.write(range.page(0), 1)
       await machine.space.mmapLock.lockShared()
       let notifier = try machine.space.insertNotifier(range, OwnersMirror(machine.device.owner))
-      let walk = PostedWalk(
-        machine.space, range, owner: machine.device.owner,
-        flags: UnifiedPFN.requestMigrate | UnifiedPFN.requestFault | UnifiedPFN.requestWrite,
-        arguments(machine, range))
-      walk.notifier = notifier
-      walk.sequence = await notifier.readBegin()
+      let walk = await self.walk(
+        machine, range, notifier, UnifiedPFN.requestFault | UnifiedPFN.requestWrite,
+        with: arguments(machine, range))
       #expect(await walk.rangeFault() == .error(.EBUSY))
       #expect(machine.location(range, 0).isMigration)
       walk.sequence = notifier.sequence
@@ -153,11 +160,8 @@ import Testing
       // As nouveau's: every event is published.
       let mirror = OwnersMirror(nil)
       let notifier = try machine.space.insertNotifier(range, mirror)
-      let walk = PostedWalk(
-        machine.space, range, owner: machine.device.owner,
-        flags: UnifiedPFN.requestMigrate | UnifiedPFN.requestFault, arguments(machine, range))
-      walk.notifier = notifier
-      walk.sequence = await notifier.readBegin()
+      let walk = await self.walk(
+        machine, range, notifier, UnifiedPFN.requestFault, with: arguments(machine, range))
       #expect(await walk.rangeFault() == .error(.EBUSY), "though nobody else was there")
       var lookup = UnifiedRange(
         notifier: notifier, sequence: await notifier.readBegin(), range: range,
@@ -176,11 +180,8 @@ import Testing
       try await machine.space.protect(range.subrange(2..<4), .read)
       await machine.space.mmapLock.lockShared()
       let notifier = try machine.space.insertNotifier(range, OwnersMirror(machine.device.owner))
-      let walk = PostedWalk(
-        machine.space, range, owner: machine.device.owner, flags: UnifiedPFN.requestMigrate,
-        arguments(machine, range))
-      walk.notifier = notifier
-      walk.sequence = await notifier.readBegin()
+      let walk = await self.walk(
+        machine, range, notifier, with: arguments(machine, range))
       #expect(await walk.rangeFault() == .error(.ERANGE))
       #expect(walk.taken.count == 2 && machine.location(range, 1).isMigration)
       await walk.putBack()
@@ -244,10 +245,8 @@ import Testing
     try run { machine in
       let range = try await map(machine, pages: 1, filled: 0..<1)
       let notifier = try machine.space.insertNotifier(range, OwnersMirror(machine.device.owner))
-      let walk = PostedWalk(
-        machine.space, range, owner: machine.device.owner, flags: UnifiedPFN.requestMigrate, nil)
-      walk.notifier = notifier
-      walk.sequence = await notifier.readBegin()
+      let walk = await self.walk(
+        machine, range, notifier, with: nil)
       #expect(await walk.rangeFault() == .done)
       walk.rangeSetup()
       #expect(machine.location(range).isMigration, "and nothing can bring it back")

@@ -15,8 +15,7 @@ import Testing
 
   @Test("hmm-tests: anon_read", arguments: HMMFixture.kinds)
   func anonRead(kind: DevicePagemap.Kind) throws {
-    let fixture = try HMMFixture(kind)
-    try fixture.run {
+    try HMMFixture.run(kind) { fixture in
       // Page 0 was never touched, page 1 is the zero page.
       let range = try await fixture.map(filled: false)
       for page in 2..<range.pages { try await fixture.machine.fill(range, page) }
@@ -31,8 +30,7 @@ import Testing
 
   @Test("hmm-tests: anon_read_prot", arguments: HMMFixture.kinds)
   func anonReadProt(kind: DevicePagemap.Kind) throws {
-    let fixture = try HMMFixture(kind)
-    try fixture.run {
+    try HMMFixture.run(kind) { fixture in
       let range = try await fixture.map()
       try await fixture.space.protect(range, .none)
       await expectThrows(KernelError.EFAULT) { try await fixture.mirror.read(range) }
@@ -44,8 +42,7 @@ import Testing
 
   @Test("hmm-tests: anon_write", arguments: HMMFixture.kinds)
   func anonWrite(kind: DevicePagemap.Kind) throws {
-    let fixture = try HMMFixture(kind)
-    try fixture.run {
+    try HMMFixture.run(kind) { fixture in
       let range = try await fixture.map(filled: false)
       let words = (0..<range.pages).map { TestMachine.word($0) }
       try await fixture.mirror.write(range, [UInt8](pages: words))
@@ -56,8 +53,7 @@ import Testing
 
   @Test("hmm-tests: anon_write_prot", arguments: HMMFixture.kinds)
   func anonWriteProt(kind: DevicePagemap.Kind) throws {
-    let fixture = try HMMFixture(kind)
-    try fixture.run {
+    try HMMFixture.run(kind) { fixture in
       let range = try await fixture.map(HMMFixture.pages, .read, filled: false)
       #expect(try await fixture.mirror.read(range.subrange(0..<1)).words == [0])
       #expect(fixture.mirror.faults == 1)
@@ -75,8 +71,7 @@ import Testing
 
   @Test("hmm-tests: anon_read_multiple", arguments: HMMFixture.kinds)
   func anonReadMultiple(kind: DevicePagemap.Kind) throws {
-    let fixture = try HMMFixture(kind)
-    try fixture.run {
+    try HMMFixture.run(kind) { fixture in
       for _ in 0..<10 {
         let range = try await fixture.map()
         fixture.expectPattern(try await fixture.mirror.read(range))

@@ -7,8 +7,7 @@ import Testing
 @Suite struct HMMExclusiveTests {
   @Test("hmm-tests: exclusive", arguments: HMMFixture.kinds)
   func exclusive(kind: DevicePagemap.Kind) throws {
-    let fixture = try HMMFixture(kind)
-    try fixture.run {
+    try HMMFixture.run(kind) { fixture in
       let machine = fixture.machine
       let range = try await fixture.map()
       fixture.expectPattern(try await fixture.mirror.exclusive(range))
@@ -26,8 +25,7 @@ import Testing
 
   @Test("hmm-tests: exclusive_mprotect", arguments: HMMFixture.kinds)
   func exclusiveMprotect(kind: DevicePagemap.Kind) throws {
-    let fixture = try HMMFixture(kind)
-    try fixture.run {
+    try HMMFixture.run(kind) { fixture in
       let range = try await fixture.map()
       fixture.expectPattern(try await fixture.mirror.exclusive(range))
       try await fixture.space.protect(range, .read)

@@ -7,8 +7,7 @@ import Testing
 @Suite struct HMMMigrationTests {
   @Test("hmm-tests: migrate", arguments: HMMFixture.kinds)
   func migrate(kind: DevicePagemap.Kind) throws {
-    let fixture = try HMMFixture(kind)
-    try fixture.run {
+    try HMMFixture.run(kind) { fixture in
       let range = try await fixture.map()
       fixture.expectPattern(try await fixture.mirror.migrateToDevice(range))
       #expect(fixture.mirror.moved == range.pages)
@@ -21,8 +20,7 @@ import Testing
 
   @Test("hmm-tests: migrate_fault", arguments: HMMFixture.kinds)
   func migrateFault(kind: DevicePagemap.Kind) throws {
-    let fixture = try HMMFixture(kind)
-    try fixture.run {
+    try HMMFixture.run(kind) { fixture in
       let range = try await fixture.map()
       let half = range.subrange(0..<range.pages / 2)
       try await fixture.mirror.migrateToDevice(range)
@@ -38,8 +36,7 @@ import Testing
 
   @Test("hmm-tests: migrate_release", arguments: HMMFixture.kinds)
   func migrateRelease(kind: DevicePagemap.Kind) throws {
-    let fixture = try HMMFixture(kind)
-    try fixture.run {
+    try HMMFixture.run(kind) { fixture in
       let range = try await fixture.map()
       fixture.expectPattern(try await fixture.mirror.migrateToDevice(range))
       try await fixture.device.release()
@@ -51,8 +48,7 @@ import Testing
 
   @Test("hmm-tests: migrate_multiple", arguments: HMMFixture.kinds)
   func migrateMultiple(kind: DevicePagemap.Kind) throws {
-    let fixture = try HMMFixture(kind)
-    try fixture.run {
+    try HMMFixture.run(kind) { fixture in
       for _ in 0..<10 {
         let range = try await fixture.map()
         fixture.expectPattern(try await fixture.mirror.migrateToDevice(range))
@@ -68,8 +64,7 @@ import Testing
 
   @Test("hmm-tests: migrate_mixed", arguments: HMMFixture.kinds)
   func migrateMixed(kind: DevicePagemap.Kind) throws {
-    let fixture = try HMMFixture(kind, devices: 2)
-    try fixture.run {
+    try HMMFixture.run(kind, devices: 2) { fixture in
       let machine = fixture.machine
       let space = fixture.space
       let range = try await fixture.map(6, .none, filled: false)

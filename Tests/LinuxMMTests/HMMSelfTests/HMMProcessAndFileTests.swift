@@ -36,8 +36,7 @@ import Testing
 
   @Test("hmm-tests: anon_write_child", arguments: HMMFixture.kinds)
   func anonWriteChild(kind: DevicePagemap.Kind) throws {
-    let fixture = try HMMFixture(kind)
-    try fixture.run {
+    try HMMFixture.run(kind) { fixture in
       let range = try await fixture.map()
       try await self.writeInChild(fixture, range, parentSees: Self.words)
     }
@@ -45,14 +44,18 @@ import Testing
 
   @Test("hmm-tests: anon_write_child_shared", arguments: HMMFixture.kinds)
   func anonWriteChildShared(kind: DevicePagemap.Kind) throws {
-    let fixture = try HMMFixture(kind)
-    try fixture.run {
-      let start = try await fixture.space.map(
-        bytes: Self.bytes, .readWrite, flags: [.anonymous, .shared])
-      let range = VirtualRange(start: start, pages: Self.pages)
-      for page in 0..<Self.pages { try await fixture.machine.fill(range, page) }
+    try HMMFixture.run(kind) { fixture in
+      let range = try await self.mapShared(fixture)
       try await self.writeInChild(fixture, range, parentSees: Self.others)
     }
+  }
+
+  private func mapShared(_ fixture: HMMFixture) async throws -> VirtualRange {
+    let start = try await fixture.space.map(
+      bytes: Self.bytes, .readWrite, flags: [.anonymous, .shared])
+    let range = VirtualRange(start: start, pages: Self.pages)
+    for page in 0..<Self.pages { try await fixture.machine.fill(range, page) }
+    return range
   }
 
   private func file(_ fixture: HMMFixture) async throws -> MappedFile {
@@ -61,51 +64,44 @@ import Testing
     return file
   }
 
-  private func map(
-    _ fixture: HMMFixture, _ file: MappedFile, _ protection: Protection, shared: Bool
-  ) async throws -> VirtualRange {
-    let start = try await fixture.space.map(
-      file, bytes: Self.bytes, protection, shared: shared)
-    return VirtualRange(start: start, pages: Self.pages)
-  }
-
-  private func end(_ fixture: HMMFixture, _ file: MappedFile, _ range: VirtualRange) async throws {
-    try await fixture.space.unmap(range)
-    try await file.evict()
+  /// Runs a body on a mapping of a filled file, which ends afterwards.
+  private func runOnFile(
+    _ kind: DevicePagemap.Kind, _ protection: Protection, shared: Bool,
+    _ body: @escaping (HMMFixture, MappedFile, VirtualRange) async throws -> Void
+  ) throws {
+    try HMMFixture.run(kind) { fixture in
+      let file = try await self.file(fixture)
+      let start = try await fixture.space.map(
+        file, bytes: Self.bytes, protection, shared: shared)
+      let range = VirtualRange(start: start, pages: Self.pages)
+      try await body(fixture, file, range)
+      try await fixture.space.unmap(range)
+      try await file.evict()
+    }
   }
 
   @Test("hmm-tests: file_read", arguments: HMMFixture.kinds)
   func fileRead(kind: DevicePagemap.Kind) throws {
-    let fixture = try HMMFixture(kind)
-    try fixture.run {
-      let file = try await self.file(fixture)
-      let range = try await self.map(fixture, file, .read, shared: true)
+    try runOnFile(kind, .read, shared: true) { fixture, _, range in
       fixture.expectPattern(try await fixture.mirror.read(range))
       #expect(fixture.mirror.faults == 1)
-      try await self.end(fixture, file, range)
     }
   }
 
   @Test("hmm-tests: file_write", arguments: HMMFixture.kinds)
   func fileWrite(kind: DevicePagemap.Kind) throws {
-    let fixture = try HMMFixture(kind)
-    try fixture.run {
-      let file = try await self.file(fixture)
-      let range = try await self.map(fixture, file, .readWrite, shared: true)
+    try runOnFile(kind, .readWrite, shared: true) { fixture, file, range in
       try await fixture.mirror.write(range, [UInt8](pages: Self.others))
       try await self.expect(fixture.space, range, Self.others)
       #expect(try await file.read(0, count: Int(Self.bytes)).words == Self.others)
-      try await self.end(fixture, file, range)
+      try await file.writeBack()
       #expect(file.stored(0, count: 8) == Self.others[0].bytes)
     }
   }
 
   @Test("hmm-tests: migrate_file_private", arguments: HMMFixture.kinds)
   func migrateFilePrivate(kind: DevicePagemap.Kind) throws {
-    let fixture = try HMMFixture(kind)
-    try fixture.run {
-      let file = try await self.file(fixture)
-      let range = try await self.map(fixture, file, .readWrite, shared: false)
+    try runOnFile(kind, .readWrite, shared: false) { fixture, file, range in
       for page in 0..<Self.pages {
         try await fixture.machine.write(range.page(page), Self.others[page])
       }
@@ -118,18 +114,13 @@ import Testing
       await expectThrows(KernelError.ENOENT) {
         try await fixture.mirror.migrateToDevice(range.subrange(0..<1))
       }
-      try await self.end(fixture, file, range)
     }
   }
 
   @Test("hmm-tests: migrate_shared", arguments: HMMFixture.kinds)
   func migrateShared(kind: DevicePagemap.Kind) throws {
-    let fixture = try HMMFixture(kind)
-    try fixture.run {
-      let start = try await fixture.space.map(
-        bytes: Self.bytes, .readWrite, flags: [.anonymous, .shared])
-      let range = VirtualRange(start: start, pages: Self.pages)
-      for page in 0..<Self.pages { try await fixture.machine.fill(range, page) }
+    try HMMFixture.run(kind) { fixture in
+      let range = try await self.mapShared(fixture)
       await expectThrows(KernelError.ENOENT) { try await fixture.mirror.migrateToDevice(range) }
       #expect(fixture.mirror.moved == 0)
       try await fixture.machine.expectPattern(range)
@@ -138,8 +129,7 @@ import Testing
 
   @Test("hmm-tests: mixedmap", arguments: HMMFixture.kinds)
   func mixedMap(kind: DevicePagemap.Kind) throws {
-    let fixture = try HMMFixture(kind)
-    try fixture.run {
+    try HMMFixture.run(kind) { fixture in
       let mm = fixture.machine.mm
       let page = try mm.allocatePage()
       mm.clear(page)
@@ -153,10 +143,8 @@ import Testing
 
   @Test("hmm-tests: hmm_cow_in_device", arguments: HMMFixture.kinds)
   func cowInDevice(kind: DevicePagemap.Kind) throws {
-    let fixture = try HMMFixture(kind)
-    try fixture.run {
-      let range = try await fixture.map(4)
-      try await fixture.mirror.migrateToDevice(range)
+    try HMMFixture.run(kind) { fixture in
+      let range = try await fixture.mapOnDevice(4)
       let child = try await fixture.space.fork("child")
       for page in 0..<4 { try await fixture.machine.write(range.page(page), Self.others[page]) }
       try await self.expect(child, range, Array(Self.words[..<4]))
@@ -168,8 +156,7 @@ import Testing
 
   @Test("hmm-tests: exclusive_cow", arguments: HMMFixture.kinds)
   func exclusiveCow(kind: DevicePagemap.Kind) throws {
-    let fixture = try HMMFixture(kind)
-    try fixture.run {
+    try HMMFixture.run(kind) { fixture in
       let range = try await fixture.map()
       fixture.expectPattern(try await fixture.mirror.exclusive(range))
       let child = try await fixture.space.fork("child")

@@ -7,8 +7,7 @@ import Testing
 @Suite struct HMMTwoDevicesTests {
   @Test("hmm-tests: snapshot", arguments: HMMFixture.kinds)
   func snapshot(kind: DevicePagemap.Kind) throws {
-    let fixture = try HMMFixture(kind, devices: 2)
-    try fixture.run {
+    try HMMFixture.run(kind, devices: 2) { fixture in
       let machine = fixture.machine
       let space = fixture.space
       let range = try await fixture.map(7, .none, filled: false)
@@ -32,8 +31,7 @@ import Testing
 
   @Test("hmm-tests: double_map", arguments: HMMFixture.kinds)
   func doubleMap(kind: DevicePagemap.Kind) throws {
-    let fixture = try HMMFixture(kind, devices: 2)
-    try fixture.run {
+    try HMMFixture.run(kind, devices: 2) { fixture in
       let range = try await fixture.map(6)
       try await fixture.space.protect(range, .read)
       for mirror in fixture.mirrors {

@@ -7,8 +7,7 @@ import Testing
 @Suite struct HMMUserPagesTests {
   @Test("hmm-tests: hmm_gup_test", arguments: HMMFixture.kinds)
   func gupTest(kind: DevicePagemap.Kind) throws {
-    let fixture = try HMMFixture(kind)
-    try fixture.run {
+    try HMMFixture.run(kind) { fixture in
       let space = fixture.space
       let mm = fixture.machine.mm
       let range = try await fixture.map(4)

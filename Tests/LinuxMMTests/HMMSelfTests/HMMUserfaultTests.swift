@@ -7,8 +7,7 @@ import Testing
 @Suite struct HMMUserfaultTests {
   @Test("hmm-tests: userfaultfd_read", arguments: HMMFixture.kinds)
   func userfaultfdRead(kind: DevicePagemap.Kind) throws {
-    let fixture = try HMMFixture(kind)
-    try fixture.run {
+    try HMMFixture.run(kind) { fixture in
       let range = try await fixture.map(8, filled: false)
       let watch = try fixture.space.openUserfault()
       try await watch.register(range, .missing)
@@ -32,8 +31,7 @@ import Testing
 
   /// A driver that keeps the lock can't wait for the handler: the page can't be had.
   @Test func rangeFaultUnderTheLock_isEFAULT_andNobodyIsAsked() throws {
-    let fixture = try HMMFixture(.devicePrivate)
-    try fixture.run {
+    try HMMFixture.run(.devicePrivate) { fixture in
       let space = fixture.space
       let range = try await fixture.map(1, filled: false)
       let watch = try space.openUserfault()

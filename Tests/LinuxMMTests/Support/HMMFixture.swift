@@ -29,6 +29,16 @@ final class HMMFixture {
     self.devices = devices
   }
 
+  /// Runs a test's body on a new fixture.
+  static func run(
+    _ kind: DevicePagemap.Kind, devices: Int = 1, devicePages: Int = HMMFixture.pages,
+    choices: any Choices = FIFOChoices(), _ body: @escaping (HMMFixture) async throws -> Void
+  ) throws {
+    let fixture = try HMMFixture(
+      kind, devices: devices, devicePages: devicePages, choices: choices)
+    try fixture.run("\(kind)") { try await body(fixture) }
+  }
+
   /// Runs a test's body, then closes the devices and audits the machine.
   func run(_ comment: String = "", _ body: @escaping () async throws -> Void) throws {
     try machine.run(comment) {
@@ -41,6 +51,13 @@ final class HMMFixture {
     _ pages: Int = HMMFixture.pages, _ protection: Protection = .readWrite, filled: Bool = true
   ) async throws -> VirtualRange {
     try await machine.map(pages: pages, protection, filled: filled)
+  }
+
+  /// A filled mapping whose pages are all on the first device.
+  func mapOnDevice(_ pages: Int = HMMFixture.pages) async throws -> VirtualRange {
+    let range = try await map(pages)
+    try await mirror.migrateToDevice(range)
+    return range
   }
 
   /// Whether the bytes that a device gave hold the pattern of `range`'s pages.
