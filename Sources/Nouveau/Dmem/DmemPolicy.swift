@@ -65,9 +65,9 @@ public struct DmemPolicy {
   /// with room for 512 launches, and is ignored without.
   public var hugeFolios = false
   /// With 1 or more, bulk migrations collect by the unified walk that was proposed in 2025, in
-  /// place of `migrate_vma_setup`. A batch whose range was invalidated between the driver's look at its
-  /// sequence and the walk is tried so often, and then left with the reason `notifier-retry`. Huge
-  /// pages that stay whole, and pages of other GPUs, go the other way.
+  /// place of `migrate_vma_setup`. A batch whose range was invalidated between the driver's look at
+  /// its sequence and the walk is tried so often, and then left with the reason `notifier-retry`.
+  /// Huge pages that stay whole, and pages of other GPUs, go the other way.
   public var unifiedWalkTries = 0
   /// What a migration to this GPU does with pages of another.
   public var peers = PeerPolicy.stay
