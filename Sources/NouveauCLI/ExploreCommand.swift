@@ -46,7 +46,10 @@ struct ExploreCommand: ParsableCommand {
   @Flag(help: "Count states and edges of the migration's protocols; name those never reached.")
   var coverage = false
 
-  @Option(help: "Some order has to reach this mark; may be given again.")
+  @Option(
+    help: """
+      Some order has to reach this mark, beside those that the scenario names; may be given again.
+      """)
   var reaches: [String] = []
 
   func validate() throws {
@@ -61,8 +64,9 @@ struct ExploreCommand: ParsableCommand {
 
   func run() throws {
     try options.forms.prepare()
-    let flows = try FlowOptions.load(
-      options.scenarios, countsCoverage: coverage || !reaches.isEmpty)
+    let flows = try FlowOptions.load(options.scenarios) { scenario in
+      !sweep && (coverage || !reaches.isEmpty || !scenario.reaches.isEmpty)
+    }
     var plan = Exploration(strategy, schedules: schedules, seed: seed)
     plan.shard = options.shard
     var results: [CheckResult] = []
@@ -81,7 +85,8 @@ struct ExploreCommand: ParsableCommand {
     let report = plan.explore(jobs: jobs) { flow }
     Terminal.progress("")
     var results = [CheckResult(report, command: flow.replayCommand)]
-    for mark in reaches {
+    let asked = flow.scenario.reaches.map(\.rawValue)
+    for mark in asked + reaches.filter({ !asked.contains($0) }) {
       let result = CheckResult(reaching: mark, report, command: flow.replayCommand)
       results.append(result)
       if !options.forms.json {

@@ -34,7 +34,7 @@ struct FencesCommand: ParsableCommand {
   }
 
   func run() throws {
-    let flows = try FlowOptions.load(scenarios, countsCoverage: false)
+    let flows = try FlowOptions.load(scenarios) { _ in false }
     var reports: [FenceReport] = []
     for flow in flows {
       let report = FenceReport.of(flow.scenario, seed: seed, makeTarget: Targets.machine)

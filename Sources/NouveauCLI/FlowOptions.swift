@@ -23,17 +23,19 @@ struct FlowOptions: ParsableArguments {
   }
 
   /// Reads every file; ends the command with 2 when one is bad.
-  func load() throws -> [ScenarioFlow] { try Self.load(scenarios, countsCoverage: false) }
+  func load() throws -> [ScenarioFlow] { try Self.load(scenarios) { _ in false } }
 
-  static func load(_ paths: [String], countsCoverage: Bool) throws -> [ScenarioFlow] {
+  static func load(
+    _ paths: [String], countsCoverage: (Scenario) -> Bool
+  ) throws -> [ScenarioFlow] {
     var flows: [ScenarioFlow] = []
     var isBad = false
     for path in paths {
       do throws(ScenarioErrors) {
+        let scenario = try ScenarioFile.load(path)
         flows.append(
           ScenarioFlow(
-            try ScenarioFile.load(path), countsCoverage: countsCoverage,
-            makeTarget: Targets.machine))
+            scenario, countsCoverage: countsCoverage(scenario), makeTarget: Targets.machine))
       } catch {
         isBad = true
         for diagnostic in error.diagnostics { Terminal.complain("\(diagnostic)\n") }

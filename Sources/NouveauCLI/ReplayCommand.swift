@@ -41,7 +41,8 @@ struct ReplayCommand: ParsableCommand {
       throw ExitCode(2)
     }
     let path = scenario ?? "docs/scenarios/\(parsed.flow).yaml"
-    guard let flow = try FlowOptions.load([path], countsCoverage: false).first else { return }
+    let flows = try FlowOptions.load([path]) { _ in false }
+    guard let flow = flows.first else { return }
     guard flow.name == parsed.flow else {
       Terminal.complain(
         "\(path): error: this is the scenario '\(flow.name)', the token is of '\(parsed.flow)'; "

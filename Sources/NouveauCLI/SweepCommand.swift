@@ -21,7 +21,7 @@ struct SweepCommand: ParsableCommand {
       EXAMPLES
         nouveau sweep docs/scenarios/k06-copy-back-with-failures.yaml
         nouveau sweep docs/scenarios/*.yaml --junit sweep.xml
-        nouveau sweep docs/scenarios/*.yaml --sample 3 --jobs 2 --brief
+        nouveau sweep docs/scenarios/*.yaml --sample 3 --sample-above 1500 --jobs 2 --brief
         nouveau sweep docs/scenarios/fault-around.yaml --from-then-on --pairs
         nouveau sweep docs/scenarios/*.yaml --shard 2/4 --json > part-2.json
       """)
@@ -40,6 +40,9 @@ struct SweepCommand: ParsableCommand {
       step, with the same two points passed before and after.
       """)
   var sample: Int?
+
+  @Option(help: "Sample only scenarios with more failures than this; sweep the others whole.")
+  var sampleAbove = 0
 
   @Option(help: "Passages of one point that fail one by one; of more, so many spread evenly.")
   var passages: UInt64?
@@ -76,6 +79,7 @@ struct SweepCommand: ParsableCommand {
     if !point.isEmpty { sweep.points = point }
     if let passages { sweep.passageLimit = passages }
     sweep.sample = sample
+    sweep.sampleAbove = sampleAbove
     var results: [CheckResult] = []
     for (index, flow) in flows.enumerated() {
       let head = "[\(index + 1)/\(flows.count)] \(flow.name)"

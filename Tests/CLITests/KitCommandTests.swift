@@ -41,6 +41,50 @@ import Testing
     }
   }
 
+  /// What the scenario names has to be reached by some order, and by one part for all.
+  @Test func reaches_isAskedWithoutAnOption() throws {
+    let text = Self.small.replacing(
+      "\nprocesses:", with: "\nreaches: [CPU fault during eviction]\nprocesses:")
+    try CommandProcess.withFile("small.yaml", text) { path in
+      let result = try CommandProcess.run(["explore", path, "--schedules", "2"])
+      #expect(result.status == 1)
+      #expect(result.output.contains("small: CPU fault during eviction: NEVER REACHED\n"))
+      let part = ["explore", path, "--schedules", "2", "--shard"]
+      for shard in ["1/2", "2/2", "3/3"] {
+        let result = try CommandProcess.run(part + [shard])
+        #expect(result.status == 0, "\(result.output)")
+        #expect(result.output.contains("CPU fault during eviction: not reached in this part\n"))
+      }
+      let parts = try ["1/2", "2/2"].map { shard in
+        let file = path + "-" + shard.prefix(1)
+        let result = try CommandProcess.run(part + [shard, "--json"])
+        try result.output.write(toFile: file, atomically: true, encoding: .utf8)
+        return file
+      }
+      let merged = try CommandProcess.run(["merge"] + parts)
+      #expect(merged.status == 1)
+      #expect(
+        merged.output.hasPrefix("failed: small: reaches CPU fault during eviction: no part "))
+    }
+  }
+
+  /// A strategy, failures under each of its orders, and pairs of failures.
+  @Test func sweepsUnderOrdersAndPairs_areTold() throws {
+    try CommandProcess.withFile("small.yaml", Self.small) { path in
+      let points = ["--point", "dma.map"]
+      let pairs = try CommandProcess.run(["sweep", path, "--pairs", "--brief"] + points)
+      #expect(pairs.status == 0 && pairs.output.contains(" of them pairs"), "\(pairs.output)")
+      let orders = try CommandProcess.run([
+        "explore", path, "--sweep", "--schedules", "2", "--strategy", "pct:2", "--brief",
+      ])
+      #expect(orders.status == 0, "\(orders.output)")
+      #expect(orders.output.contains(" 0 failed, 0 invalid"))
+      let empty = try CommandProcess.run(["sweep", path, "--shard", "999/999"] + points)
+      #expect(empty.status == 0 && empty.output.hasPrefix("small: none of "), "\(empty.output)")
+      #expect(empty.output.hasSuffix("0 passed, 0 failed, 0 invalid, 1 skipped\n"))
+    }
+  }
+
   @Test func shards_mergeIntoTheWhole_andAMissingOneIsNamed() throws {
     try CommandProcess.withFile("small.yaml", Self.small) { path in
       var parts: [String] = []

@@ -67,6 +67,13 @@ import Testing
     #expect(passages(sweep.run(Self.batches()), of: Canary.mapping).contains(98))
     sweep.sample = nil
     #expect(sweep.run(Self.batches()).rows.count == 200 + 2 * 5)
+    // A flow that is small enough is swept whole.
+    sweep.sample = 1
+    sweep.sampleAbove = 210
+    #expect(sweep.run(Self.batches()).rows.count == 210)
+    #expect(sweep.run(Self.batches()).leftOut.total == 0)
+    sweep.sampleAbove = 209
+    #expect(sweep.run(Self.batches()).leftOut.alike == 200 - 12)
   }
 
   /// What was not run is skipped: it neither passes nor keeps what did run from passing.

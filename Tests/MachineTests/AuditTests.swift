@@ -33,6 +33,29 @@ import Testing
     }
   }
 
+  /// A translation that leads to another page than the CPU's, or that allows more.
+  @Test func entryThatTheCPUDisagreesWith_isNamed() throws {
+    try withBench(pages: 4) { bench in
+      try await bench.fill(0..<4)
+      _ = try await bench.process.migrateToDevice(bench.range(0..<2))
+      let svmm = try #require(bench.machine.svm?.processes.all.first)
+      let entry = svmm.gpuSpace.entry(at: GPUVirtualAddress(bench.address(0).rawValue))
+      let vram = bench.machine.gpu.vram
+      let place = try #require(
+        stride(from: 0, to: 4 << 20, by: 8).first {
+          vram.load(UInt64.self, at: $0) == entry.rawValue
+        })
+      // SOURCE: dev_mmu.ref.txt, NV_MMU_VER2_PTE_ADDRESS_VID: pages from bit 8 on.
+      vram.store(entry.rawValue + 1 << 8, at: place)
+      let offences = bench.machine.audit()
+      #expect(offences.count == 1)
+      #expect(offences.first?.hasPrefix("gpu page table of p at \(bench.address(0)): ") == true)
+      #expect(offences.first?.contains(", but the CPU has ") == true, "\(offences)")
+      vram.store(entry.rawValue, at: place)
+      #expect(bench.machine.audit() == [])
+    }
+  }
+
   /// A page of RAM that stays mapped for the GPU: the line names it, and the trace who mapped it.
   @Test func mappingThatStays_isNamedWithItsEvent() throws {
     try withBench(pages: 4, configure: { $0.isTracing = true }) { bench in

@@ -89,6 +89,37 @@ import Testing
     }
   }
 
+  /// Who took the lock has ended: the chain stops at the page, and says so.
+  @Test func chainEndsAtAPageLock_thatNobodyLetsGo() throws {
+    let text = """
+      scenario: kept
+      summary: A task ends with a page locked.
+      covers: [L07]
+      processes: [{name: app, mappings: [{name: buffer, size: 2 pages}]}]
+      steps:
+        - fill: {mapping: buffer, random: 2}
+        - migrate: {mapping: buffer, to: device, moved: 2}
+        - spawn: {task: keeper, steps: [{hold: {name: busy, mapping: buffer, page: P1}}]}
+        - join: keeper
+        - parallel:
+          - name: reader
+            steps: [{read: {mapping: buffer, pages: P1}}]
+      """
+    let report = try Self.report(text).text()
+    for line in [
+      "  reader waits for the lock of page 0x4001; holds mmap_lock",
+      "  chain: main -> reader -> the lock of page 0x4001, which nobody lets go",
+    ] {
+      #expect(report.contains(line + "\n"), "missing: \(line)\n\(report)")
+    }
+    let flow = ScenarioFlow(try ScenarioParser().parse(text, file: "kept.yaml"))
+    let offence = FlowRunner(flow).replay(Schedule(), isStrict: false).offences.first
+    #expect(offence?.name == "hang.page-lock-never-released")
+    #expect(
+      offence?.detail
+        == "reader waits for the lock of page 0x4001 and holds mmap_lock; behind it main")
+  }
+
   @Test func circle_hasNoChainAndALineHas() throws {
     let kernel = Kernel()
     let (a, b) = (SleepingLock(kernel, .channel), SleepingLock(kernel, .reservation))

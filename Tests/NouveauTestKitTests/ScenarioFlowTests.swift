@@ -76,6 +76,31 @@ import Testing
     try Self.flow("m20-hot-page.yaml", countsCoverage: true).reaches(mark.rawValue, within: 20)
   }
 
+  static let reaching = names.filter { (try? flow($0))?.scenario.reaches.isEmpty == false }
+
+  /// What a scenario says some order has to reach. The explorer of the command line asks the same.
+  @Test(arguments: reaching)
+  func everyScenario_reachesWhatItNames(name: String) throws {
+    let flow = try Self.flow(name, countsCoverage: true)
+    for mark in flow.scenario.reaches { try flow.reaches(mark.rawValue, within: 60) }
+  }
+
+  @Test func reaches_takesMarksOnly() throws {
+    #expect(Self.reaching.count >= 7)
+    let file = "docs/scenarios/m20-hot-page.yaml"
+    let text = try Repository.text(file)
+    #expect(
+      try ScenarioParser().parse(text, file: file).reaches
+        == [.faultDuringMigration, .waitOnEntry])
+    let wrong = text.replacing("wait on a migration entry]", with: "wait on a migration entri]")
+    let errors = #expect(throws: ScenarioErrors.self) {
+      try ScenarioParser().parse(wrong, file: file)
+    }
+    #expect(
+      errors?.diagnostics.first?.description.contains("did you mean 'wait on a migration entry'")
+        == true, "\(String(describing: errors?.diagnostics))")
+  }
+
   @Test func theSameToken_givesTheSameTrace() throws {
     try Self.flow("m20-hot-page.yaml").isDeterministic(schedules: 3)
   }

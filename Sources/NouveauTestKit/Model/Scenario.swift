@@ -6,6 +6,8 @@ public struct Scenario: Sendable {
   public let summary: String
   /// Catalogue entries and rules that it stands for.
   public let covers: [String]
+  /// What some order has to reach.
+  public let reaches: [MigrationMark]
   public let machine: MachinePlan
   public let processes: [ProcessPlan]
   public let steps: [Step]

@@ -31,6 +31,7 @@ struct ScenarioBuilder {
     return Scenario(
       name: object.required("scenario").text, summary: object.required("summary").text,
       covers: object["covers"]?.list.map(\.text) ?? [],
+      reaches: object["reaches"]?.list.compactMap { MigrationMark(rawValue: $0.text) } ?? [],
       machine: machine, processes: processes, steps: steps, file: file)
   }
 

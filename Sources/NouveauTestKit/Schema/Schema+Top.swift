@@ -26,6 +26,9 @@ extension Schema {
           "covers", .list(.text), example: "[N01, N02]",
           "Entries of bug catalogues or rules that the scenario stands for; for reports."),
         SchemaKey(
+          "reaches", .list(.choice(marks)), example: "[wait on a migration entry]",
+          "What some order has to reach: `nouveau explore` fails when none of its orders did."),
+        SchemaKey(
           "machine", .object(.machine), fallback: "every key's own default",
           example: "{ram: 32 MiB, vram: 64 MiB}", "The machine that the steps run on."),
         SchemaKey(

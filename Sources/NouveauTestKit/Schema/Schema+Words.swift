@@ -4,6 +4,9 @@ import LinuxMM
 
 // Words that more than one key allows.
 extension Schema {
+  /// Moments that an order may reach.
+  static let marks = MigrationMark.allCases.map { SchemaChoice($0.rawValue, $0.meaning) }
+
   static let maximumMapping: UInt64 = 1 << 30
   static let pageBytes = UInt64(PageSize.bytes)
 

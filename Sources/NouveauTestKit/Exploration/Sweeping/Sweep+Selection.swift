@@ -8,13 +8,14 @@ extension Sweep {
   func singles(
     _ baseline: Outcome, _ log: PassageLog?, _ report: inout SweepReport
   ) -> [Injection] {
-    let sampled = log.map { $0.sample(sample ?? 1) }
+    let asked = baseline.passages.filter { points?.contains($0.point.name) ?? true }
+    let count = asked.reduce(0) { $0 + Int($1.count) * kinds(of: $1.point) }
+    let sampled = count > sampleAbove ? log.map { $0.sample(sample ?? 1) } : nil
     var singles: [Injection] = []
-    for passage in baseline.passages {
-      if let points, !points.contains(passage.point.name) { continue }
+    for passage in asked {
       let errors =
         passage.point.errors.isEmpty ? [nil] : passage.point.errors.map(Optional.some)
-      let kinds = errors.count * persistence.count
+      let kinds = kinds(of: passage.point)
       let all = Array(1...max(passage.count, 1))
       let chosen = sampled?.first { $0.point == passage.point }?.passages ?? all
       let numbers = limited(chosen)
@@ -31,6 +32,11 @@ extension Sweep {
       }
     }
     return singles
+  }
+
+  /// In how many ways a passage of a point fails.
+  private func kinds(of point: InjectionPoint) -> Int {
+    max(point.errors.count, 1) * persistence.count
   }
 
   /// The failures that can follow a first one: passages that the run with the first still makes.

@@ -25,6 +25,8 @@ public struct Sweep: Sendable {
   /// Of passages that are alike (``SweepReport/leftOut``) so many fail: the first, the last and
   /// others spread between. Nil to fail all.
   public var sample: Int?
+  /// A flow with no more single failures than this is swept whole although ``sample`` is set.
+  public var sampleAbove = 0
   /// After each single failure, every later passage fails as well, once and with the usual error.
   public var pairs = false
   /// Bounds the number of pairs.
