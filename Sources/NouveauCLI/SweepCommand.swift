@@ -41,7 +41,9 @@ struct SweepCommand: ParsableCommand {
       """)
   var sample: Int?
 
-  @Option(help: "Sample only scenarios with more failures than this; sweep the others whole.")
+  @Option(
+    help: ArgumentHelp(
+      "With --sample, sweep scenarios with at most so many failures whole.", valueName: "n"))
   var sampleAbove = 0
 
   @Option(help: "Passages of one point that fail one by one; of more, so many spread evenly.")

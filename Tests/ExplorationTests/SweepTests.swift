@@ -98,6 +98,26 @@ import Testing
     #expect(row.injections.map(\.description) == ["canary.alloc@1=ENOMEM", "canary.map@1=EIO"])
   }
 
+  /// What a flow passes after it has asked for silence can't fail: neither first nor second.
+  @Test func passagesInSilence_areNotSwept() throws {
+    let flow = TaskFlow("quiet end", points: [Canary.allocation]) { run in
+      run.task("worker") { () throws(KernelError) in
+        for _ in 0..<3 { try? run.failures.check(Canary.allocation) }
+        run.failures.silence()
+        for _ in 0..<3 { try run.failures.check(Canary.allocation) }
+      }
+    }
+    var sweep = Sweep()
+    sweep.persistence = [.once]
+    sweep.pairs = true
+    let report = sweep.run(flow)
+    #expect(report.passed, "\(report.table)")
+    #expect(report.baseline.passages.map(\.count) == [3])
+    // Three passages with two errors each, and behind the first of them two others, behind the
+    // second one.
+    #expect(report.rows.count == 3 * 2 + (2 + 1) * 2)
+  }
+
   @Test func orders_areExploredUnderEachFailure() throws {
     // Only when the first allocation fails do the two tasks race.
     let flow = TaskFlow("late race", points: [Canary.allocation]) { run in

@@ -54,6 +54,8 @@ public final class FailurePlan {
   /// armed.
   public var passageObserver: ((InjectionPoint) -> Void)? { didSet { updateArmed() } }
   private var isSilent = false
+  /// The passages up to ``silence()``; nil before it.
+  private var audible: InlineArray<64, UInt64>?
 
   public init() {}
 
@@ -76,6 +78,7 @@ public final class FailurePlan {
 
   /// From here on no passage fails; the rules stay, so that their strikes can be read.
   public func silence() {
+    if audible == nil { audible = passages }
     isSilent = true
     updateArmed()
   }
@@ -90,6 +93,11 @@ public final class FailurePlan {
 
   /// Whether any point was passed.
   public var hasPassages: Bool { passages.indices.contains { passages[$0] > 0 } }
+
+  /// How often `point` was passed while a rule could strike, which is before ``silence()``.
+  public func passagesThatCanFail(of point: InjectionPoint) -> UInt64 {
+    audible?[point.slot] ?? passages[point.slot]
+  }
 
   /// How often `point` was passed up to the first strike of any rule, that passage among them; 0
   /// when none has struck.

@@ -89,7 +89,7 @@ public final class FlowRunner {
     let struck = plan.rules.filter(\.isPinned).map { $0.strikes > 0 }
     return Outcome(
       offences: run.offences, returned: run.returned,
-      passages: plan.hasPassages ? passages(plan.passages) : [], struck: struck,
+      passages: plan.hasPassages ? passages(plan.passagesThatCanFail) : [], struck: struck,
       passagesAtFirstStrike: struck.contains(true) ? passages(plan.passagesAtFirstStrike) : [],
       marks: run.marks, coverage: run.coverage,
       schedule: recorder.schedule(seed: seed), orderHash: recorder.hash,

@@ -58,7 +58,8 @@ public struct Outcome: Sendable {
   public var offences: [Offence]
   /// In the order in which they came back.
   public let returned: [ReturnedError]
-  /// How often each injection point of the flow was passed; only points that were.
+  /// How often each injection point of the flow was passed while failures could strike; only points
+  /// that were.
   public let passages: [Passage]
   /// The injections that struck at least once, by their index in the run's list.
   public let struck: [Bool]
