@@ -9,8 +9,8 @@
   import Testing
 
   /// A run leaves nothing behind, whatever is left standing when it ends: the explorer makes
-  /// 100,000 machines one after the other. What is counted is the bytes of the heap that are in use,
-  /// so that no class has to be named; each test has a process of its own, where nobody else
+  /// 100,000 machines one after the other. What is counted is the bytes of the heap that are in
+  /// use, so that no class has to be named; each test has a process of its own, where nobody else
   /// allocates.
   @Suite struct LeakTests {
     /// Less than the smallest object: what the account itself differs by.
