@@ -70,10 +70,13 @@ extension Bench {
     progress("memcpy")
     let bytes = plan.bulkBytes
     let gigabytes = Double(bytes) / 1e9
-    let copies = try memcpySeconds(bytes, samples: plan.bulkSamples)
-    let memcpy = Measurement(
-      "memcpy", unit: "GB/s", samples: copies.map { gigabytes / $0 })
-    var rows = [memcpy]
+    let whole = try memcpySeconds(bytes, piece: bytes, samples: plan.bulkSamples)
+    let memcpy = Measurement("memcpy", unit: "GB/s", samples: whole.map { gigabytes / $0 })
+    let batches = try memcpySeconds(bytes, piece: Self.batch, samples: plan.bulkSamples)
+    let pieces = Measurement(
+      "memcpy, 2 MiB at a time", unit: "GB/s", samples: batches.map { gigabytes / $0 },
+      note: "as much as a batch; a C library may copy longer pieces past the caches")
+    var rows = [memcpy, pieces]
     for mode in [Kernel.Mode.simulated, .realTime] {
       progress("bulk migration, \(mode.rawValue)")
       let rig = try BulkRig(bytes: bytes, mode: mode)
@@ -92,19 +95,33 @@ extension Bench {
           Measurement(
             "  as a part of memcpy", unit: "", goal: mode == .realTime ? .atLeast(0.8) : .none,
             samples: samples.map { $0 / memcpy.median }))
+        rows.append(
+          Measurement(
+            "  as a part of that in pieces", unit: "",
+            samples: samples.map { $0 / pieces.median }))
       }
     }
     return rows
   }
 
-  /// Seconds of copying `bytes` from one mapping to another, page tables of the host warm.
-  private func memcpySeconds(_ bytes: Int, samples: Int) throws(KernelError) -> [Double] {
+  /// Bytes of a batch of the driver's policy, 512 pages.
+  private static let batch = 512 * PageSize.bytes
+
+  /// Seconds of copying `bytes` from one mapping to another, so many with each call; page tables of
+  /// the host warm.
+  private func memcpySeconds(
+    _ bytes: Int, piece: Int, samples: Int
+  ) throws(KernelError) -> [Double] {
     let source = try MappedMemory(count: bytes)
     let target = try MappedMemory(count: bytes)
     source.fill(1, at: 0, length: bytes)
     target.fill(2, at: 0, length: bytes)
     return (0..<samples).map { _ in
-      Self.seconds { target.copy(from: source, at: 0, to: 0, length: bytes) }
+      Self.seconds {
+        for place in stride(from: 0, to: bytes, by: piece) {
+          target.copy(from: source, at: place, to: place, length: min(piece, bytes - place))
+        }
+      }
     }
   }
 
