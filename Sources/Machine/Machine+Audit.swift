@@ -6,6 +6,12 @@ import LinuxMM
 import Nouveau
 
 extension Machine {
+  /// Sleeps until the drivers have ended what they do by themselves, so that an ``audit(heldPages:)``
+  /// inside a run finds nothing half done. What other tasks do is theirs.
+  public func quiesce() async {
+    for slot in gpus { await slot.svm?.quiesce() }
+  }
+
   /// Checks the whole machine between two runs: one line for each offence, empty when all holds.
   ///
   /// Page tables, counts, free lists and the LRU; page locks and migration entries that stay;

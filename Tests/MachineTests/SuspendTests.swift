@@ -97,6 +97,42 @@ import Testing
     }
   }
 
+  /// The channels of a device that sleeps are not on the host: no fence of theirs is waited for.
+  @Test func unbindAsleep_waitsForNoFence() throws {
+    try withBench(pages: 6) { bench in
+      try await bench.fill(0..<6)
+      _ = try await bench.process.migrateToDevice(bench.all)
+      try await bench.machine.driver?.suspend()
+      let began = bench.machine.kernel.now
+      await bench.machine.unbindDriver()
+      #expect(bench.machine.kernel.now - began < 1_000_000)
+      #expect(bench.onDevice(0..<6) == 0)
+      #expect(await bench.damaged(0..<6) == [])
+    }
+  }
+
+  /// A child of a process that has the device open gets it when the device wakes.
+  @Test(arguments: Order.several) func openAsleep_waitsForResume(order: Order) throws {
+    try withBench(pages: 4, order: order) { bench in
+      try await bench.fill(0..<4)
+      _ = try await bench.process.migrateToDevice(bench.all)
+      let machine = bench.machine
+      try await machine.driver?.suspend()
+      let forker = machine.kernel.spawn("forker") {
+        guard let child = try? await machine.fork(bench.process, "child") else {
+          return #expect(Bool(false), "\(order): no child")
+        }
+        let seen = try? await child.deviceLoad(bench.address(1), count: PageSize.bytes)
+        #expect(seen == Bench.pattern(1), "\(order)")
+        await child.exit()
+      }
+      await machine.kernel.sleep(1_000)
+      try await machine.driver?.resume()
+      await forker.join()
+      #expect(await bench.damaged(0..<4) == [])
+    }
+  }
+
   @Test(arguments: Order.several) func deviceAccess_waitsForResume(order: Order) throws {
     try withBench(pages: 4, order: order) { bench in
       try await bench.fill(0..<4)

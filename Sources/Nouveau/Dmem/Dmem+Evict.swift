@@ -130,6 +130,8 @@ extension Dmem {
   package func evictAll(isForced: Bool) async -> EvictionResult {
     var total = EvictionResult()
     isClosed = true
+    // Faults that wait for the device to wake hold the pages that are wanted here.
+    activity.wakeAll()
     // A chunk that is being made is finished first; later ones are refused. The mutex isn't held
     // while pages move, since their unmapping takes the svmm mutexes, which come before it.
     await chunkMutex.withLock { () async in }
@@ -138,14 +140,14 @@ extension Dmem {
       if chunk.buffer.pinCount == 0 {
         // While the device sleeps the bytes are in system memory; and after a resume that failed
         // they may be in VRAM, at a place that nobody holds.
-        result.evicted = await salvage(chunk, except: [])
+        result.evicted = await salvage(chunk, except: [], patience: Self.evictionPatience)
         result.left = chunk.inUse
       } else {
         result = await evict(chunk)
       }
       if result.left > 0 && isForced && result.error != nil {
         let unreadable = await evictOneByOne(chunk, &result)
-        result.evicted += await salvage(chunk, except: unreadable)
+        result.evicted += await salvage(chunk, except: unreadable, patience: 0)
         result.left = chunk.inUse
       }
       if result.left > 0 && isForced && (device.isLost || result.error != nil) {

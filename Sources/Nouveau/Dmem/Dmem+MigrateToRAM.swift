@@ -21,6 +21,9 @@ extension Dmem {
     do throws(KernelError) {
       try await beginOperation()
     } catch {
+      // The driver leaves a device that sleeps and takes the pages out itself, as soon as this fault
+      // lets go of its own.
+      if resumeError == nil { return .retry }
       // The page's bytes are in system memory, for when a resume succeeds.
       counters.faultErrors += 1
       return .sigbus(error)

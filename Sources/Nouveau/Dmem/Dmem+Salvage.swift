@@ -7,13 +7,32 @@ extension Dmem {
   /// resort when the engine copies nothing any more and the driver has to leave: the CPU reads the
   /// bytes where they are, through the window on VRAM, or in system memory while the device sleeps.
   ///
+  /// What others hold, or what finds no memory, is tried again for as long as `patience`, in virtual
+  /// nanoseconds.
+  ///
   /// `except` are pages whose copy the engine refused: what the window shows of memory with an
   /// uncorrectable error is anything. Their channel was stopped, so nothing writes meanwhile.
   ///
   /// Kernel: none; nouveau leaves such pages with whatever the failed copy left in their place
-  @discardableResult
-  func salvage(_ chunk: DmemChunk, except unreadable: [PFN]) async -> Int {
+  func salvage(_ chunk: DmemChunk, except unreadable: [PFN], patience: UInt64) async -> Int {
     lock.withLock { close(chunk) }
+    let deadline = kernel.now &+ patience
+    var pause: UInt64 = 1_000
+    var saved = 0
+    while true {
+      let now = await salvageOnce(chunk, except: unreadable)
+      saved += now
+      let isOver = chunk.inUse == 0 || device.isLost && chunk.buffer.backing == nil
+      guard !isOver, kernel.now < deadline else { break }
+      if now > 0 { continue }
+      await kernel.sleep(pause)
+      pause = min(pause * 2, 1_000_000_000)
+    }
+    counters.evicted += UInt64(saved)
+    return saved
+  }
+
+  private func salvageOnce(_ chunk: DmemChunk, except unreadable: [PFN]) async -> Int {
     var saved = 0
     for index in 0..<DmemChunk.pages {
       let page = chunk.range.start + index
@@ -21,7 +40,6 @@ extension Dmem {
       if device.isLost && chunk.buffer.backing == nil { break }
       saved += await salvage(page, index, of: chunk)
     }
-    counters.evicted += UInt64(saved)
     return saved
   }
 
@@ -29,6 +47,7 @@ extension Dmem {
     let scratch = takeScratch()
     defer { spareScratch.append(scratch) }
     let pages = await mm.migrateDeviceSetup(PFNRange(start: page, count: 1), scratch.buffers)
+    if pages.collected > 0 { await mm.makeRoom(pages: 1) }
     guard pages.collected > 0, let frame = try? mm.allocateLockedRun(upTo: 1) else {
       pages.abandon()
       return 0

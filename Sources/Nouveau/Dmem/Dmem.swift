@@ -110,10 +110,11 @@ package final class Dmem {
   /// Whether the device is suspended, or on the way there, and may still be woken.
   var isAsleep: Bool { !isActive && resumeError == nil }
 
-  /// Sleeps while the device is suspended; throws the error of a resume that failed.
+  /// Sleeps while the device is suspended; throws the error of a resume that failed, or `ENODEV`
+  /// when the driver leaves the device asleep.
   func waitUntilAwake() async throws(KernelError) {
-    if !isActive { await activity.wait { isActive || resumeError != nil } }
-    if !isActive, let resumeError { throw resumeError }
+    if !isActive { await activity.wait { isActive || resumeError != nil || isClosed } }
+    if !isActive { throw resumeError ?? .ENODEV }
   }
 
   /// Ends an operation begun with ``beginOperation()``.

@@ -246,9 +246,11 @@ package final class Channel {
 
   /// Gives everything back. Fences that the hardware doesn't complete end with `ECANCELED`.
   ///
+  /// While the device sleeps the channel isn't on the host, and a fence would wait in vain.
+  ///
   /// Kernel: nouveau_channel_del (nouveau_chan.c)
   package func destroy() async {
-    if !isKilled && !device.isLost { _ = await idle() }
+    if isBound && !isKilled && !device.isLost { _ = await idle() }
     fences.stopEvents()
     if fences.isIdle { killError = .ENODEV } else { kill(.ECANCELED) }
     await stop()

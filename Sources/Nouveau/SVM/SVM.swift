@@ -120,6 +120,13 @@ public final class SVM: DeviceClient {
 
   package func resumeFailed(_ error: KernelError) { dmem.resumeFailed(error) }
 
+  /// Sleeps until what the driver does by itself has ended: faults that it serves, and work of
+  /// device memory. Between its steps the driver's books and the GPU's page tables may differ.
+  package func quiesce() async {
+    if !faultQueue.isIdle { await faultQueue.flush() }
+    if !dmem.housekeeping.isIdle { await dmem.housekeeping.flush() }
+  }
+
   /// Everything comes back to RAM before the device goes; what a lost device held becomes poison.
   package func release() async {
     dmem.leavePeers()

@@ -71,9 +71,11 @@ public enum DeviceTranslation: Hashable, Sendable {
 }
 
 extension SVM {
-  /// Opens the device for a process. Kernel: nouveau_svmm_init
+  /// Opens the device for a process; sleeps while the device is suspended, and throws the error of a
+  /// resume that failed. Kernel: nouveau_svmm_init
   public func open(_ space: AddressSpace) async throws(KernelError) -> SVMContext {
-    SVMContext(self, try await bind(space))
+    try await dmem.waitUntilAwake()
+    return SVMContext(self, try await bind(space))
   }
 
   /// What device memory has done.

@@ -36,14 +36,14 @@ extension RunSession {
     _ = try? await target.resume()
     await target.kernel.sleep(Self.settlingTime)
     for (name, shadow) in shadows { await readEveryPage(name, shadow) }
-    auditAtEnd()
+    await auditAtEnd()
     // A pin or lock that the scenario keeps would make the driver wait for ever, and a page that
     // can't be read any more keeps it bound.
     guard pins.isEmpty && locks.isEmpty && !isStopped && !mayLose else { return }
     do throws(OperationFailure) {
       try await target.teardown()
       for (name, shadow) in shadows { await readEveryPage(name, shadow) }
-      auditAtEnd()
+      await auditAtEnd()
     } catch {
       // The driver is gone already.
       return

@@ -51,7 +51,9 @@ extension RunSession {
     case .fork, .move, .advise, .poison: try await processStep(step.action)
     case .delay(let nanoseconds): await target.kernel.sleep(nanoseconds)
     case .suspend, .resume, .trim, .teardown: try await deviceStep(step.action, step.gpu)
-    case .expect(let expectation): check(expectation, step)
+    case .expect(let expectation):
+      if expectation.noLeaks { await target.quiesce() }
+      check(expectation, step)
     case .pin, .unpin, .hold, .release: try await reference(step.action)
     case .parallel, .repeated, .spawn, .join, .arm, .disarm: await control(step)
     }

@@ -88,7 +88,7 @@ final class RunSession {
     if isStopped { return }
     if isTolerant { return await endAfterFailure() }
     if flow != nil { checkBytesInPlace() }
-    auditAtEnd()
+    await auditAtEnd()
   }
 
   /// How many steps come before the first that starts tasks: they belong to the set-up, since
@@ -132,7 +132,8 @@ final class RunSession {
     }
   }
 
-  func auditAtEnd() {
+  func auditAtEnd() async {
+    await target.quiesce()
     for offence in target.audit() {
       failAtEnd("audit of the machine", expected: Mismatch.auditExpectation, got: offence)
     }

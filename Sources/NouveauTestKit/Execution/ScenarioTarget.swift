@@ -140,7 +140,9 @@ public protocol ScenarioTarget: AnyObject {
   /// Whether somebody will still signal a fence that is waited for. Asked when nothing can run and
   /// nothing is due soon. A target that doesn't know says yes.
   func canSignalFence(context: UInt64, seqno: UInt64) -> Bool
-  /// One line for each offence against the machine's invariants.
+  /// Sleeps until what the target does by itself in the background has ended, for an audit.
+  func quiesce() async
+  /// One line for each offence against the machine's invariants; asked after ``quiesce()``.
   func audit() -> [String]
 }
 
@@ -149,6 +151,8 @@ extension ScenarioTarget {
   public func canSignalFence(context: UInt64, seqno: UInt64) -> Bool { true }
 
   public func abandon() {}
+
+  public func quiesce() async {}
 
   public func fork(_ plan: ForkPlan) async throws(OperationFailure) {
     throw OperationFailure(.EOPNOTSUPP)
