@@ -6,8 +6,8 @@ import LinuxMM
 import Nouveau
 
 extension Machine {
-  /// Sleeps until the drivers have ended what they do by themselves, so that an ``audit(heldPages:)``
-  /// inside a run finds nothing half done. What other tasks do is theirs.
+  /// Sleeps until the drivers have ended what they do by themselves, so that an audit inside a run
+  /// finds nothing half done. What other tasks do is theirs.
   public func quiesce() async {
     for slot in gpus { await slot.svm?.quiesce() }
   }

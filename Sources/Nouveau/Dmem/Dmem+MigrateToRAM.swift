@@ -21,8 +21,8 @@ extension Dmem {
     do throws(KernelError) {
       try await beginOperation()
     } catch {
-      // The driver leaves a device that sleeps and takes the pages out itself, as soon as this fault
-      // lets go of its own.
+      // The driver leaves a device that sleeps and takes the pages out itself, once this fault lets
+      // go of its own.
       if resumeError == nil { return .retry }
       // The page's bytes are in system memory, for when a resume succeeds.
       counters.faultErrors += 1

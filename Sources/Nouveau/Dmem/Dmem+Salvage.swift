@@ -7,8 +7,8 @@ extension Dmem {
   /// resort when the engine copies nothing any more and the driver has to leave: the CPU reads the
   /// bytes where they are, through the window on VRAM, or in system memory while the device sleeps.
   ///
-  /// What others hold, or what finds no memory, is tried again for as long as `patience`, in virtual
-  /// nanoseconds.
+  /// What others hold, or what finds no memory, is tried again for as long as `patience`, in
+  /// virtual nanoseconds.
   ///
   /// `except` are pages whose copy the engine refused: what the window shows of memory with an
   /// uncorrectable error is anything. Their channel was stopped, so nothing writes meanwhile.

@@ -71,8 +71,8 @@ public enum DeviceTranslation: Hashable, Sendable {
 }
 
 extension SVM {
-  /// Opens the device for a process; sleeps while the device is suspended, and throws the error of a
-  /// resume that failed. Kernel: nouveau_svmm_init
+  /// Opens the device for a process; sleeps while it is suspended, and throws the error of a resume
+  /// that failed. Kernel: nouveau_svmm_init
   public func open(_ space: AddressSpace) async throws(KernelError) -> SVMContext {
     try await dmem.waitUntilAwake()
     return SVMContext(self, try await bind(space))
