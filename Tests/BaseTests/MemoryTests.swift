@@ -13,6 +13,7 @@ import Testing
     memory.store(UInt32(0x0102_0304), at: 3)
     #expect(memory.bytes(at: 3, count: 4) == [4, 3, 2, 1])
     #expect(memory.load(UInt16.self, at: 5) == 0x0102)
+    #expect(memory.words(at: 3, count: 2) == [0x0102_0304, 0])
   }
 
   @Test func copy_handlesOverlap() throws {

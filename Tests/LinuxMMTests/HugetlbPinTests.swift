@@ -7,17 +7,6 @@ import Testing
 @Suite struct HugetlbPinTests {
   private static let size = UInt64(PageSize.hugeBytes)
 
-  private func run(pool: Int, _ body: @escaping (TestMachine) async throws -> Void) throws {
-    let machine = try TestMachine(ramPages: 4096)
-    #expect(machine.mm.setHugetlbPages(pool) == pool)
-    try machine.run {
-      try await body(machine)
-      try machine.check()
-      for space in machine.mm.addressSpaces { await space.exit() }
-    }
-    #expect(machine.mm.setHugetlbPages(0) == 0)
-  }
-
   private func get(
     _ space: AddressSpace, _ start: VirtualAddress, pages: Int, pin: Bool, fast: Bool,
     _ flags: UserPageFlags
@@ -32,7 +21,7 @@ import Testing
 
   @Test(arguments: [false, true], [false, true])
   func holds_faultPagesIn_andCountOnTheFirst(pin: Bool, fast: Bool) throws {
-    try run(pool: 2) { machine in
+    try withHugetlbPool(2) { machine in
       let (mm, space) = (machine.mm, machine.space)
       let start = try await space.mapHugetlb(bytes: 2 * Self.size, .readWrite)
       let flags: UserPageFlags = pin ? [.write, .longTerm] : .write
@@ -54,7 +43,7 @@ import Testing
   }
 
   @Test func aPinnedPage_isCopiedForAChild_orThereIsNone() throws {
-    try run(pool: 2) { machine in
+    try withHugetlbPool(2) { machine in
       let start = try await machine.space.mapHugetlb(bytes: Self.size, .readWrite)
       try await machine.write(start, 5)
       let pinned = try await machine.space.pinUserPages(start, pages: 1, [.write, .longTerm])
@@ -70,7 +59,7 @@ import Testing
   }
 
   @Test func aReadPin_getsACopy_whileOthersSeeThePage() throws {
-    try run(pool: 2) { machine in
+    try withHugetlbPool(2) { machine in
       let start = try await machine.space.mapHugetlb(bytes: Self.size, .readWrite)
       try await machine.write(start, 5)
       let child = try await machine.space.fork("child")
@@ -88,7 +77,7 @@ import Testing
   }
 
   @Test func whatCantBeHad_isEFAULT() throws {
-    try run(pool: 1) { machine in
+    try withHugetlbPool(1) { machine in
       let space = machine.space
       let start = try await space.mapHugetlb(bytes: Self.size, .read)
       // Forced writes need copies that can't be written.
@@ -106,7 +95,7 @@ import Testing
   }
 
   @Test func othersLeaveThePageAlone() throws {
-    try run(pool: 1) { machine in
+    try withHugetlbPool(1) { machine in
       let (mm, space) = (machine.mm, machine.space)
       let start = try await space.mapHugetlb(bytes: Self.size, .readWrite)
       try await machine.write(start, 3)

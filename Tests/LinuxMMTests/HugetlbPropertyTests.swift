@@ -263,28 +263,17 @@ import Testing
     _ steps: [Step], discardKeepsBytes: Bool = false
   ) throws -> String? {
     let world = try World(discardKeepsBytes: discardKeepsBytes)
-    var failure: String?
-    try world.machine.kernel.run {
-      do {
-        for (number, step) in steps.enumerated() {
-          do {
-            try await world.play(step)
-            let problems = try world.machine.mm.audit().problems
-            if let first = problems.first { throw Mismatch(first) }
-          } catch {
-            throw Mismatch("step \(number), \(step): \(error)")
-          }
-        }
-        try await world.end()
-      } catch {
-        failure = "\(error)"
-      }
-    }
-    return failure
+    return try LinuxMMTests.failure(
+      of: steps, on: world.machine.kernel, play: world.play,
+      check: {
+        if let first = try world.machine.mm.audit().problems.first { throw Mismatch(first) }
+      }, end: world.end)
   }
 
   @Test func randomSequences_matchTheOracle() throws {
-    for seed in 0..<8 * ProcessPropertyTests.effort {
+    let name = "NOUVEAU_HUGETLB_SEED"
+    let asked = ProcessPropertyTests.environment[name].flatMap { UInt64($0) }
+    for seed in asked.map({ $0..<$0 + 1 }) ?? 0..<8 * ProcessPropertyTests.effort {
       var steps = Self.steps(seed: seed, count: 60)
       guard let first = try Self.failure(steps) else { continue }
       var place = 0
@@ -294,7 +283,12 @@ import Testing
         if try Self.failure(fewer) != nil { steps = fewer } else { place += 1 }
       }
       let lines = steps.map { "\($0)" }.joined(separator: "\n")
-      Issue.record("seed \(seed): \(try Self.failure(steps) ?? first)\n\(lines)")
+      Issue.record(
+        """
+        seed \(seed): \(try Self.failure(steps) ?? first)
+        \(lines)
+        replay: \(name)=\(seed) swift test --filter HugetlbPropertyTests
+        """)
       return
     }
   }

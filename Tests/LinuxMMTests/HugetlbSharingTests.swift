@@ -7,25 +7,12 @@ import Testing
 @Suite struct HugetlbSharingTests {
   private static let size = UInt64(PageSize.hugeBytes)
 
-  /// Runs `body` on a pool of `pool` pages, which must all be in it again at the end.
-  private func run(pool: Int, _ body: @escaping (TestMachine) async throws -> Void) throws {
-    let machine = try TestMachine(ramPages: 4096)
-    #expect(machine.mm.setHugetlbPages(pool) == pool)
-    try machine.run {
-      try await body(machine)
-      try machine.check()
-      for space in machine.mm.addressSpaces { await space.exit() }
-    }
-    #expect(machine.mm.hugetlbCounters.free == pool)
-    #expect(machine.mm.setHugetlbPages(0) == 0)
-  }
-
   private func page(_ start: VirtualAddress, _ index: UInt64, count: Int = 1) -> VirtualRange {
     VirtualRange(start: start + index * Self.size, pages: count * HugePage.pages)
   }
 
   @Test func theOwner_takesItsPageFromChildren() throws {
-    try run(pool: 1) { machine in
+    try withHugetlbPool(1) { machine in
       let start = try await machine.space.mapHugetlb(bytes: Self.size, .readWrite)
       try await machine.write(start, 5)
       let child = try await machine.space.fork("child")
@@ -44,7 +31,7 @@ import Testing
   }
 
   @Test func aPinByTheChild_survivesTheTaking() throws {
-    try run(pool: 1) { machine in
+    try withHugetlbPool(1) { machine in
       let start = try await machine.space.mapHugetlb(bytes: Self.size, .readWrite)
       try await machine.write(start, 5)
       let child = try await machine.space.fork("child")
@@ -59,7 +46,7 @@ import Testing
   }
 
   @Test func aCopy_usesNoPromiseOfAnotherPlace() throws {
-    try run(pool: 2) { machine in
+    try withHugetlbPool(2) { machine in
       let start = try await machine.space.mapHugetlb(bytes: 2 * Self.size, .readWrite)
       try await machine.write(start, 5)
       let child = try await machine.space.fork("child")
@@ -71,7 +58,7 @@ import Testing
   }
 
   @Test func whatGoes_givesItsPromiseBack() throws {
-    try run(pool: 3) { machine in
+    try withHugetlbPool(3) { machine in
       let (mm, space) = (machine.mm, machine.space)
       let start = try await space.mapHugetlb(bytes: 3 * Self.size, .readWrite)
       try await machine.write(start + Self.size, 5)
@@ -102,7 +89,7 @@ import Testing
   }
 
   @Test func files_showOnePageToAll() throws {
-    try run(pool: 3) { machine in
+    try withHugetlbPool(3) { machine in
       let (mm, space) = (machine.mm, machine.space)
       let file = try mm.createHugetlbFile("f", bytes: 1)
       #expect(file.hugePages == 1)
@@ -131,7 +118,7 @@ import Testing
   }
 
   @Test func aMappingForWriting_makesAFileLonger() throws {
-    try run(pool: 2) { machine in
+    try withHugetlbPool(2) { machine in
       let space = machine.space
       let file = try machine.mm.createHugetlbFile("f", bytes: Self.size)
       let reader = try await space.mapHugetlb(file, bytes: 2 * Self.size, .read, shared: true)
@@ -150,7 +137,7 @@ import Testing
   }
 
   @Test func badArguments_changeNothing() throws {
-    try run(pool: 1) { machine in
+    try withHugetlbPool(1) { machine in
       let (mm, space) = (machine.mm, machine.space)
       let file = try mm.createHugetlbFile("f", bytes: 2 * Self.size)
       let before = (mm.hugetlbCounters, space.mappings.count)

@@ -17,23 +17,8 @@ import Testing
       sourceLocation: sourceLocation)
   }
 
-  private func run(
-    pool: Int, _ body: @escaping (TestMachine) async throws -> Void
-  ) throws {
-    let machine = try TestMachine(ramPages: 4096)
-    #expect(machine.mm.setHugetlbPages(pool) == pool)
-    try machine.run { try await body(machine) }
-    try machine.run {
-      for space in machine.mm.addressSpaces { await space.exit() }
-      await machine.mm.drainLRUOfAllCPUs()
-    }
-    Self.expect(machine, total: pool, free: pool, reserved: 0)
-    #expect(machine.mm.setHugetlbPages(0) == 0)
-    #expect(machine.mm.freeSystemPages == 4095)
-  }
-
   @Test func touches_takePromisedPages() throws {
-    try run(pool: 3) { machine in
+    try withHugetlbPool(3) { machine in
       let mm = machine.mm
       let start = try await machine.space.mapHugetlb(bytes: Self.size + 1, .readWrite)
       #expect(mm.hugetlbCounters.reserved == 2)
@@ -50,7 +35,7 @@ import Testing
   }
 
   @Test func aPage_isNeverCutInTwo() throws {
-    try run(pool: 2) { machine in
+    try withHugetlbPool(2) { machine in
       let space = machine.space
       let start = try await space.mapHugetlb(bytes: 2 * Self.size, .readWrite)
       try await machine.write(start, 1)
@@ -85,7 +70,7 @@ import Testing
   }
 
   @Test func privatePages_areCopiedAfterAFork_whileThePoolLasts() throws {
-    try run(pool: 2) { machine in
+    try withHugetlbPool(2) { machine in
       let start = try await machine.space.mapHugetlb(bytes: Self.size, .readWrite)
       try await machine.write(start + 4096, 5)
       let child = try await machine.space.fork("child")
@@ -104,7 +89,7 @@ import Testing
   }
 
   @Test func sharedPages_areOneForAll() throws {
-    try run(pool: 1) { machine in
+    try withHugetlbPool(1) { machine in
       let start = try await machine.space.mapHugetlb(bytes: Self.size, .readWrite, shared: true)
       let child = try await machine.space.fork("child")
       try await child.write(start, 6)
@@ -116,7 +101,7 @@ import Testing
   }
 
   @Test func migration_refusesThem() throws {
-    try run(pool: 1) { machine in
+    try withHugetlbPool(1) { machine in
       let start = try await machine.space.mapHugetlb(bytes: Self.size, .readWrite)
       try await machine.write(start, 3)
       await expectThrows(KernelError.EINVAL) {
@@ -129,7 +114,7 @@ import Testing
 
   @Test("hmm-tests: anon_write_hugetlbfs")
   func deviceWrites() throws {
-    try run(pool: 1) { machine in
+    try withHugetlbPool(1) { machine in
       let device = try MirrorDevice(machine.mm, "mirror", kind: .devicePrivate, pages: 1)
       let mirror = try device.open(machine.space)
       let start = try await machine.space.mapHugetlb(bytes: Self.size, .readWrite)

@@ -10,30 +10,15 @@ import Testing
 /// `NOUVEAU_EFFORT=n` plays n times as many; `NOUVEAU_STEPS=…`, which a failure prints, plays one
 /// sequence again.
 @Suite struct ProcessPropertyTests {
-  private static let environment = ProcessInfo.processInfo.environment
+  static let environment = ProcessInfo.processInfo.environment
   static let effort = environment["NOUVEAU_EFFORT"].flatMap { UInt64($0) } ?? 1
 
   /// What went wrong when the steps were played; nil when nothing did.
   private func failure(_ steps: [ProcessStep], forkSharesMemory: Bool = false) throws -> String? {
     let world = try ProcessWorld()
     world.forkSharesMemory = forkSharesMemory
-    var failure: String?
-    try world.machine.kernel.run {
-      do {
-        for (number, step) in steps.enumerated() {
-          do {
-            try await world.play(step)
-            try world.audit()
-          } catch {
-            throw Mismatch("step \(number), \(step): \(error)")
-          }
-        }
-        try await world.end()
-      } catch {
-        failure = "\(error)"
-      }
-    }
-    return failure
+    return try LinuxMMTests.failure(
+      of: steps, on: world.machine.kernel, play: world.play, check: world.audit, end: world.end)
   }
 
   @Test(arguments: UInt64(0)..<8)

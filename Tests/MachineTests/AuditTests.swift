@@ -10,21 +10,27 @@ import Testing
 
 /// The audit looks at what the hardware would find, not at what the driver remembers.
 @Suite struct AuditTests {
+  /// The GPU's entry of page 0, as the driver wrote it, and where in VRAM it stands.
+  private func firstEntry(_ bench: Bench) throws -> (word: UInt64, place: Int) {
+    let svmm = try #require(bench.machine.svm?.processes.all.first)
+    let word = svmm.gpuSpace.entry(at: GPUVirtualAddress(bench.address(0).rawValue)).rawValue
+    let vram = bench.machine.gpu.vram
+    let place = stride(from: 0, to: 4 << 20, by: 8).first {
+      vram.load(UInt64.self, at: $0) == word
+    }
+    return (word, try #require(place))
+  }
+
   @Test func entryThatTheDriverForgot_isNamed() throws {
     try withBench(pages: 4) { bench in
       try await bench.fill(0..<4)
       _ = try await bench.process.migrateToDevice(bench.range(0..<1))
       #expect(bench.machine.audit() == [])
 
-      let svmm = try #require(bench.machine.svm?.processes.all.first)
-      let entry = svmm.gpuSpace.entry(at: GPUVirtualAddress(bench.address(0).rawValue))
       let vram = bench.machine.gpu.vram
-      let place = try #require(
-        stride(from: 0, to: 4 << 20, by: 8).first {
-          vram.load(UInt64.self, at: $0) == entry.rawValue
-        })
+      let (entry, place) = try self.firstEntry(bench)
       // The entry of the next page, which lies in RAM and isn't mapped on the GPU.
-      vram.store(entry.rawValue, at: place + 8)
+      vram.store(entry, at: place + 8)
       let offences = bench.machine.audit()
       #expect(offences.count == 1)
       #expect(
@@ -38,20 +44,15 @@ import Testing
     try withBench(pages: 4) { bench in
       try await bench.fill(0..<4)
       _ = try await bench.process.migrateToDevice(bench.range(0..<2))
-      let svmm = try #require(bench.machine.svm?.processes.all.first)
-      let entry = svmm.gpuSpace.entry(at: GPUVirtualAddress(bench.address(0).rawValue))
       let vram = bench.machine.gpu.vram
-      let place = try #require(
-        stride(from: 0, to: 4 << 20, by: 8).first {
-          vram.load(UInt64.self, at: $0) == entry.rawValue
-        })
+      let (entry, place) = try self.firstEntry(bench)
       // SOURCE: dev_mmu.ref.txt, NV_MMU_VER2_PTE_ADDRESS_VID: pages from bit 8 on.
-      vram.store(entry.rawValue + 1 << 8, at: place)
+      vram.store(entry + 1 << 8, at: place)
       let offences = bench.machine.audit()
       #expect(offences.count == 1)
       #expect(offences.first?.hasPrefix("gpu page table of p at \(bench.address(0)): ") == true)
       #expect(offences.first?.contains(", but the CPU has ") == true, "\(offences)")
-      vram.store(entry.rawValue, at: place)
+      vram.store(entry, at: place)
       #expect(bench.machine.audit() == [])
     }
   }

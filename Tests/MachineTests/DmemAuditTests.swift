@@ -21,13 +21,18 @@ import Testing
     #expect(machine.audit() == [])
   }
 
+  /// All pages moved to the device, and the chunk that they lie in.
+  private func firstChunk(_ bench: Bench) async throws -> (Dmem, DmemChunk) {
+    try await bench.fill(0..<bench.pages)
+    _ = try await bench.process.migrateToDevice(bench.all)
+    let dmem = try #require(bench.machine.svm?.dmem)
+    return (dmem, try #require(dmem.chunks.first))
+  }
+
   @Test func wrongCounts_areNamed() throws {
     try withBench(pages: 4) { bench in
-      try await bench.fill(0..<4)
-      _ = try await bench.process.migrateToDevice(bench.all)
       let machine = bench.machine
-      let dmem = try #require(machine.svm?.dmem)
-      let chunk = try #require(dmem.chunks.first)
+      let (dmem, chunk) = try await self.firstChunk(bench)
       let free = dmem.freePages
       self.expect(machine, ["dmem: \(free + 1) free pages counted, \(free) found"]) {
         dmem.freePages += 1
@@ -51,11 +56,8 @@ import Testing
   /// twice over: the free list would give somebody else's page away.
   @Test func pageThatNobodyHas_isNamed() throws {
     try withBench(pages: 4) { bench in
-      try await bench.fill(0..<4)
-      _ = try await bench.process.migrateToDevice(bench.all)
       let machine = bench.machine
-      let dmem = try #require(machine.svm?.dmem)
-      let chunk = try #require(dmem.chunks.first)
+      let (dmem, chunk) = try await self.firstChunk(bench)
       var taken: PFN?
       let before = dmem.freePages
       self.expect(

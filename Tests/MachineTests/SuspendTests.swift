@@ -103,8 +103,19 @@ import Testing
       try await bench.fill(0..<6)
       _ = try await bench.process.migrateToDevice(bench.all)
       try await bench.machine.driver?.suspend()
+      var refused: KernelError?
+      let mover = bench.machine.kernel.spawn("mover") {
+        do throws(KernelError) {
+          _ = try await bench.process.migrateToDevice(bench.all)
+        } catch {
+          refused = error
+        }
+      }
+      await bench.machine.kernel.sleep(1_000)
       let began = bench.machine.kernel.now
       await bench.machine.unbindDriver()
+      await mover.join()
+      #expect(refused == .ENODEV, "who waited for the device is told")
       #expect(bench.machine.kernel.now - began < 1_000_000)
       #expect(bench.onDevice(0..<6) == 0)
       #expect(await bench.damaged(0..<6) == [])

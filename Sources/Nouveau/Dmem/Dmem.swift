@@ -44,7 +44,8 @@ package final class Dmem {
   var freePages = 0
   /// Where the search for a free page begins.
   var firstWithSpace = 0
-  /// No chunk may be made any more.
+  /// The driver takes everything off the device: no chunk may be made any more, and nobody waits
+  /// for a device that sleeps.
   package internal(set) var isClosed = false
   /// False between suspend and resume: whoever needs the device sleeps on `activity`.
   package internal(set) var isActive = true
