@@ -111,6 +111,20 @@ import Testing
     }
   }
 
+  @Test func longPin_tellsItsMigrationsStepsInOrder() throws {
+    let fixture = try HMMFixture(.deviceCoherent, devicePages: 8, traced: true)
+    var page: PFN?
+    try fixture.run {
+      let range = try await fixture.mapOnDevice(1)
+      page = try fixture.machine.frame(range)
+      let pinned = try await fixture.space.pinUserPages(range.start, pages: 1, .longTerm)
+      fixture.machine.mm.unpin(pinned)
+    }
+    let steps: [TraceKind] = [.migrateSetup, .migrateCollect, .migrateCommit, .migrateFinalize]
+    let named = fixture.machine.kernel.trace.events.filter { $0.a == page?.rawValue }
+    #expect(named.map(\.kind).filter(steps.contains) == steps)
+  }
+
   @Test func longPin_withoutMemory_isEBUSY() throws {
     try run { fixture in
       let range = try await fixture.mapOnDevice(1)

@@ -233,6 +233,19 @@ import Testing
     }
   }
 
+  /// Who reads a trace finds a migration's events by where its range begins.
+  @Test func everyEventNamesTheFirstFrame() throws {
+    let machine = try TestMachine(traced: true)
+    try machine.run {
+      let range = try await machine.map(pages: 2)
+      try await machine.device.take(machine.space, range)
+      #expect(try await machine.device.evict() == 0)
+    }
+    let steps: [TraceKind] = [.migrateSetup, .migrateCollect, .migrateCommit, .migrateFinalize]
+    let named = machine.kernel.trace.events.filter { $0.a == machine.device.range.start.rawValue }
+    #expect(named.map(\.kind).filter(steps.contains).prefix(4) == steps[...])
+  }
+
   @Test func unmapDuringEviction_losesNoPage() throws {
     let machine = try TestMachine()
     try machine.run {

@@ -57,9 +57,10 @@ import Testing
     #expect(BenchScenario.demo == (try Repository.text("docs/scenarios/demo.yaml")))
   }
 
+  /// The edges of the migration's protocols are looked at too.
   @Test(arguments: names)
   func everyScenario_holdsInManyOrders(name: String) throws {
-    let flow = try Self.flow(name)
+    let flow = try Self.flow(name, countsCoverage: true)
     try flow.holdsInOrders(Self.isLarge(flow) ? 3 : 20)
   }
 

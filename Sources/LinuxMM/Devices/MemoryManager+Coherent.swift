@@ -91,7 +91,8 @@ extension MemoryManager {
     _ page: PFN, pages count: Int, _ word: MigratePFN
   ) async -> CollectedPages {
     let buffers = MigrationBuffers(pages: count)
-    buffers.begin(self, pages: count)
+    buffers.begin(self, PFNRange(start: page, count: count))
+    kernel.trace.record(.migrateSetup, page.rawValue, UInt64(count))
     for place in 0..<count {
       buffers.arrays[source: place] = .empty
       buffers.arrays[destination: place] = .empty
@@ -101,6 +102,8 @@ extension MemoryManager {
     if word.isCompound { buffers.compounds.append(0) }
     buffers.collected = 1
     await unmapPending(buffers)
+    kernel.trace.record(
+      .migrateCollect, page.rawValue, UInt64(count), UInt64(buffers.collected))
     return CollectedPages(buffers)
   }
 

@@ -17,7 +17,7 @@ extension MemoryManager {
     invariant(
       range.count <= buffers.capacity, "\(range) doesn't fit \(buffers.capacity) pages (R1)")
     invariant(range.start >= devicePages.start, "\(range) is no device memory")
-    buffers.begin(self, pages: range.count)
+    buffers.begin(self, range)
     let arrays = buffers.arrays
     var taken = 0
     for place in 0..<range.count {

@@ -4,15 +4,22 @@ import KernelRuntime
 extension MigrationBuffers {
   /// Begins a migration of a process's range.
   func begin(_ space: AddressSpace, _ request: MigrationRequest) {
-    begin(space.manager, pages: VirtualRange(request.start, request.end).pages)
+    begin(
+      space.manager, pages: VirtualRange(request.start, request.end).pages,
+      at: request.start.rawValue)
     self.space = space
     start = request.start
     owner = request.owner
     faultPage = request.faultPage
   }
 
+  /// Begins a migration of a physical range.
+  func begin(_ manager: MemoryManager, _ range: PFNRange) {
+    begin(manager, pages: range.count, at: range.start.rawValue)
+  }
+
   /// Begins a migration; `setup` itself resets the counts (R7, N03).
-  func begin(_ manager: MemoryManager, pages: Int) {
+  private func begin(_ manager: MemoryManager, pages: Int, at place: UInt64) {
     invariant(phase == .idle, "these arrays are in use by a migration that is not finalized")
     phase = .collected
     self.manager = manager
@@ -23,6 +30,7 @@ extension MigrationBuffers {
     owner = nil
     faultPage = nil
     start = VirtualAddress(0)
+    tracedStart = place
     count = pages
     collected = 0
     if !compounds.isEmpty { compounds = [] }
@@ -53,7 +61,7 @@ extension MigrationBuffers {
     if kernel.trace.isOn {
       var moved: UInt64 = 0
       for place in 0..<count where arrays[source: place].migrates { moved += 1 }
-      kernel.trace.record(.migrateCommit, start.rawValue, UInt64(count), moved)
+      kernel.trace.record(.migrateCommit, tracedStart, UInt64(count), moved)
     }
   }
 

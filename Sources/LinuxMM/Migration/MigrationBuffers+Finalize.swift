@@ -20,7 +20,7 @@ extension MigrationBuffers {
         for place in compounds { finalizeFolio(manager, arrays, place) }
       }
     }
-    manager.kernel.trace.record(.migrateFinalize, start.rawValue, UInt64(count))
+    manager.kernel.trace.record(.migrateFinalize, tracedStart, UInt64(count))
     manager.activeMigrations.removeAll { $0 === self }
     task = nil
     phase = .idle

@@ -30,7 +30,11 @@ public final class MigrationBuffers {
   var space: AddressSpace?
   // Not owned: the machine lists its active migrations.
   unowned var manager: MemoryManager?
+  /// The range's first address; of a process's range only.
   var start = VirtualAddress(0)
+  /// Where the range begins, as all its events name it: an address, or the first frame of a physical
+  /// range.
+  var tracedStart: UInt64 = 0
   var owner: PagemapOwner?
   var faultPage: PFN?
   /// Who migrates.

@@ -18,9 +18,10 @@ final class HMMFixture {
 
   init(
     _ kind: DevicePagemap.Kind, devices count: Int = 1, devicePages: Int = HMMFixture.pages,
-    choices: any Choices = FIFOChoices()
+    choices: any Choices = FIFOChoices(), traced: Bool = false
   ) throws {
-    let machine = try TestMachine(ramPages: 640, devicePages: 1, choices: choices)
+    let machine = try TestMachine(
+      ramPages: 640, devicePages: 1, choices: choices, traced: traced)
     let devices = try (0..<count).map {
       try MirrorDevice(machine.mm, "mirror \($0)", kind: kind, pages: devicePages)
     }
