@@ -32,8 +32,8 @@ public final class MigrationBuffers {
   unowned var manager: MemoryManager?
   /// The range's first address; of a process's range only.
   var start = VirtualAddress(0)
-  /// Where the range begins, as all its events name it: an address, or the first frame of a physical
-  /// range.
+  /// Where the range begins, as all its events name it: an address, or of a physical range the
+  /// first frame.
   var tracedStart: UInt64 = 0
   var owner: PagemapOwner?
   var faultPage: PFN?
