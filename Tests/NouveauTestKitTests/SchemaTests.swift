@@ -51,6 +51,28 @@ enum Repository {
     }
   }
 
+  /// "One of the words below" is a promise.
+  @Test func everyWord_isInTheDocument() throws {
+    let document = try Repository.text("docs/scenarios.md")
+    func words(_ type: SchemaType) -> [SchemaChoice] {
+      switch type {
+      case .choice(let choices): choices.count > 6 ? choices : []
+      case .list(let element): words(element)
+      case .table(let first, let second), .either(let first, let second):
+        words(first) + words(second)
+      default: []
+      }
+    }
+    for object in Schema.objects {
+      for key in object.keys {
+        for word in words(key.type) {
+          let isThere = document.contains("\n| `\(word.name)` | ")
+          #expect(isThere, "\(word.name) of \(object.name.rawValue).\(key.name)")
+        }
+      }
+    }
+  }
+
   @Test func everyExampleInTheDocument_parses() throws {
     let document = try Repository.text("docs/scenarios.md")
     let blocks = document.components(separatedBy: "```yaml\n").dropFirst()

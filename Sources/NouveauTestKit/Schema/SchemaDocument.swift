@@ -64,7 +64,7 @@ public enum SchemaDocument {
     if key.isRequired { meaning += " Required." }
     if let fallback = key.fallback { meaning += " Default: \(fallback)." }
     let example = key.example.isEmpty ? "`\(key.name):`" : "`\(key.name): \(key.example)`"
-    let cells = ["`\(key.name)`", SchemaText.form(key.type), meaning, example]
+    let cells = ["`\(key.name)`", SchemaText.form(key.type, words: "below"), meaning, example]
     return "| " + cells.map { $0.replacing("|", with: "\\|") }.joined(separator: " | ") + " |"
   }
 
@@ -75,6 +75,8 @@ public enum SchemaDocument {
       lines += choices.map { "| `\($0.name)` | \($0.summary) |" }
       lines.append("")
     }
+    table("Moments (`reaches`)", Schema.marks)
+    table("Advice (`advise`)", Schema.advices)
     table("Outcomes (`fails`, `errors`)", Schema.outcomes)
     lines += ["### Injection points (`arm`, `disarm`, `injected`)", ""]
     lines += ["| Point | Errors, the usual one first | What fails |", "|---|---|---|"]
@@ -83,6 +85,7 @@ public enum SchemaDocument {
         point.errors.isEmpty ? "a device fault" : point.errors.map(\.name).joined(separator: ", ")
       return "| `\(point.name)` | \(errors) | \(point.summary) |"
     }
+    lines.append("| `all` | | of `disarm` alone: every rule |")
     lines.append("")
     table("Counters (`counters`)", Schema.counters)
     table("Patterns (`fill`)", Schema.patterns)

@@ -1,11 +1,13 @@
 /// The schema's forms in words, for messages and for the document.
 enum SchemaText {
-  /// What a value of this form is.
-  static func form(_ type: SchemaType) -> String {
-    switch type {
+  /// What a value of this form is; `words` says where many words are listed.
+  static func form(_ type: SchemaType, words: String = "that `nouveau schema` lists") -> String {
+    func form(_ type: SchemaType) -> String { Self.form(type, words: words) }
+    return switch type {
     case .text: "text"
     case .choice(let choices):
-      choices.count <= 6 ? choices.map(\.name).joined(separator: " or ") : "one of the words below"
+      choices.count <= 6
+        ? choices.map(\.name).joined(separator: " or ") : "one of the words \(words)"
     case .name(let kind): "a new name of a \(kind.rawValue) (letters, digits, '-', '_', '.')"
     case .reference(let kind): "the name of a \(kind.rawValue)"
     case .integer(let range):
