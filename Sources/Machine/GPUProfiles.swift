@@ -13,4 +13,16 @@ public enum GPUProfiles {
     default: nil
     }
   }
+
+  /// Why a machine with this GPU would not start here; nil when nothing is missing.
+  ///
+  /// Copy engines that run microcode need an image, and the project's own lie in a folder.
+  public static func whatIsMissing(for name: String) -> String? {
+    guard let chip = chip(named: name), FirmwareFolder.projectFolder == nil else { return nil }
+    let runsMicrocode = chip.engines.contains {
+      if case .falconCopy = $0.kind { true } else { false }
+    }
+    return runsMicrocode
+      ? "\(name) runs microcode, and no folder Firmware lies above the command or this folder" : nil
+  }
 }

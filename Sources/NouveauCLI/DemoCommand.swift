@@ -39,6 +39,9 @@ struct DemoCommand: ParsableCommand {
     if !GPUProfiles.names.contains(profile) {
       throw ValidationError("The GPU is one of: \(GPUProfiles.names.joined(separator: ", ")).")
     }
+    if let problem = GPUProfiles.whatIsMissing(for: profile) {
+      throw ValidationError("\(problem); run the command in the project's folder.")
+    }
   }
 
   func run() throws {

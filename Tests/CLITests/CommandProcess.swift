@@ -15,6 +15,21 @@ enum CommandProcess {
   static func run(_ arguments: [String]) throws -> Result {
     let process = Process()
     process.executableURL = folder.appending(path: "nouveau")
+    return try run(process, arguments)
+  }
+
+  /// Runs a copy of the command with `here` as its current folder, so that the project's own files
+  /// are neither above it nor above the folder.
+  static func run(_ arguments: [String], in here: URL) throws -> Result {
+    let copy = here.appending(path: "nouveau")
+    try FileManager.default.copyItem(at: folder.appending(path: "nouveau"), to: copy)
+    let process = Process()
+    process.executableURL = copy
+    process.currentDirectoryURL = here
+    return try run(process, arguments)
+  }
+
+  private static func run(_ process: Process, _ arguments: [String]) throws -> Result {
     process.arguments = arguments
     let output = Pipe()
     let complaints = Pipe()

@@ -114,6 +114,25 @@ import Testing
     }
   }
 
+  /// A copy of the command that lies elsewhere has no microcode at hand.
+  @Test(arguments: ["run", "explore", "sweep", "fences", "demo"])
+  func microcodeThatIsMissing_isNamedWithPlaceAndRemedy(command: String) throws {
+    let text = Self.passing.replacing(
+      "processes:", with: "machine: {profile: gf100-copy}\nprocesses:")
+    try CommandProcess.withFile("copy.yaml", text) { path in
+      let here = URL(fileURLWithPath: path).deletingLastPathComponent()
+      let words = command == "demo" ? ["--profile", "gf100-copy"] : ["copy.yaml"]
+      let result = try CommandProcess.run([command] + words, in: here)
+      #expect(result.output == "" && result.status != 0)
+      let place = command == "demo" ? "Error: " : "copy.yaml:3:20: error: "
+      #expect(
+        result.complaints.hasPrefix(
+          place + "gf100-copy runs microcode, and no folder Firmware lies above the command"),
+        "\(result.complaints)")
+      #expect(result.complaints.contains("run the command in the project's folder"))
+    }
+  }
+
   @Test func demo_refusesAFileThatIsNotThere() throws {
     #expect(try CommandProcess.run(["demo", "--file", "/nowhere/at-all"]).status == 2)
   }

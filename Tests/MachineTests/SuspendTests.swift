@@ -122,6 +122,31 @@ import Testing
     }
   }
 
+  /// A kernel still runs on the GPU when the driver leaves, at each stage of an access that faults:
+  /// on its way, reported, served, or waiting for a buffer that nobody reads any more.
+  @Test(arguments: [false, true], Array(0..<16))
+  func runningKernel_endsWithTheDriver(isAsleep: Bool, stage: UInt64) throws {
+    try withBench(pages: 4) { bench in
+      try await bench.fill(0..<4)
+      let machine = bench.machine
+      let instance = try #require(machine.svm?.processes.all.first).instanceAddress
+      var result: DeviceAccessResult?
+      let reader = machine.kernel.spawn("gpu") {
+        let address = GPUVirtualAddress(bench.address(3).rawValue)
+        result = await machine.gpu.load(instance: instance, address, count: 8).0
+      }
+      await machine.kernel.sleep(stage * 500)
+      if isAsleep { try await machine.driver?.suspend() }
+      await machine.unbindDriver()
+      await reader.join()
+      switch result {
+      case .completed, .stopped, .cancelled: break
+      default: Issue.record("\(String(describing: result))")
+      }
+      #expect(await bench.damaged(0..<4) == [])
+    }
+  }
+
   /// A child of a process that has the device open gets it when the device wakes.
   @Test(arguments: Order.several) func openAsleep_waitsForResume(order: Order) throws {
     try withBench(pages: 4, order: order) { bench in

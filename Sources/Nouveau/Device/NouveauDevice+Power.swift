@@ -87,12 +87,20 @@ extension NouveauDevice {
     } catch {
       await stopUnits()
       // What ran there since before the suspend waits for a replay that doesn't come any more.
-      if !device.isLost {
-        device.registers.modify(NV_PMC.ENABLE, NV_PMC.ENABLE_PGRAPH.make32(1), 0)
-      }
+      stopGraphics()
       throw error
     }
     state = .running
+  }
+
+  /// Holds the graphics engine in reset: what processes run there ends at once, and nothing new
+  /// begins. An access that waits for a replay would wait for ever once nobody reads the buffer.
+  ///
+  /// Works on a device that sleeps, whose function still answers.
+  /// Kernel: nvkm_gr_fini, nvkm_mc_disable (nvkm/engine/gr/base.c, nvkm/subdev/mc/base.c)
+  private func stopGraphics() {
+    guard !device.isLost else { return }
+    device.registers.modify(NV_PMC.ENABLE, NV_PMC.ENABLE_PGRAPH.make32(1), 0)
   }
 
   private func startUnits() async throws(KernelError) {
@@ -154,6 +162,7 @@ extension NouveauDevice {
   /// Kernel: nouveau_drm_remove, nouveau_drm_device_fini (nouveau_drm.c)
   public func shutdown() async {
     guard state != .shutDown else { return }
+    stopGraphics()
     for client in clients.reversed() { await client.release() }
     clients = []
     await closeFaultBuffer()

@@ -1,8 +1,10 @@
 import Foundation
+import Machine
 
 /// Reads scenario files from disk.
 public enum ScenarioFile {
-  /// The scenario in the file at `path`; files that it names are read beside it.
+  /// The scenario in the file at `path`; files that it names are read beside it. A GPU whose
+  /// microcode isn't here is an error too.
   public static func load(_ path: String) throws(ScenarioErrors) -> Scenario {
     if isFolder(path) {
       throw ScenarioErrors([
@@ -20,7 +22,14 @@ public enum ScenarioFile {
     }
     let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
     let parser = ScenarioParser { name in read(name.hasPrefix("/") ? name : folder + "/" + name) }
-    return try parser.parse(bytes: bytes, file: path)
+    let scenario = try parser.parse(bytes: bytes, file: path)
+    if let mark = scenario.machine.profileMark,
+      let problem = GPUProfiles.whatIsMissing(for: scenario.machine.profile)
+    {
+      let remedy = "run the command in the project's folder, or name another profile"
+      throw ScenarioErrors([ScenarioDiagnostic(mark, problem, remedy: remedy)])
+    }
+    return scenario
   }
 
   private static func isFolder(_ path: String) -> Bool {

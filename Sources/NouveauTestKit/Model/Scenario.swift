@@ -29,6 +29,8 @@ public struct MachinePlan: Hashable, Sendable {
 
   /// The GPU's profile by its name in the schema.
   public var profile = "gp100"
+  /// Where the file names the profile; nil when it doesn't.
+  public var profileMark: SourceMark?
   public var ramBytes: UInt64 = 64 << 20
   public var vramBytes: UInt64 = 64 << 20
   /// The fault-around policy by its name in the schema.

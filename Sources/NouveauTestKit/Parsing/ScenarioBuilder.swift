@@ -38,7 +38,9 @@ struct ScenarioBuilder {
   private func machine(_ object: CheckedObject?) -> MachinePlan {
     var plan = MachinePlan()
     guard let object else { return plan }
-    if let profile = object["profile"] { plan.profile = profile.text }
+    if let profile = object["profile"] {
+      (plan.profile, plan.profileMark) = (profile.text, profile.mark)
+    }
     if let ram = object["ram"] { plan.ramBytes = ram.number }
     if let vram = object["vram"] { plan.vramBytes = vram.number }
     if let policy = object["policy"] { plan.policy = policy.text }
