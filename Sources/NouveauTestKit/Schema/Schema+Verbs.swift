@@ -73,7 +73,7 @@ extension Schema {
       "trim", .nothing, example: "", "Gives chunks back in which no page is in use."),
     SchemaKey(
       "teardown", .nothing, example: "",
-      "Shuts the driver down; every device page goes back to system memory first."),
+      "Shuts the driver down: work on the GPU ends, device pages go back to system memory."),
     SchemaKey(
       "expect", .object(.expect), example: "{leaks: none}",
       "Checks data, places, counters, errors, fences, the trace, and that nothing leaked."),
