@@ -8,8 +8,18 @@ import Nouveau
 extension Machine {
   /// Sleeps until the drivers have ended what they do by themselves, so that an audit inside a run
   /// finds nothing half done. What other tasks do is theirs.
+  ///
+  /// A channel's first methods, after a resume too, have no fence: their engine is looked at for
+  /// 1 ms at most, so that one that hangs is still found.
   public func quiesce() async {
-    for slot in gpus { await slot.svm?.quiesce() }
+    for slot in gpus {
+      await slot.svm?.quiesce()
+      var pause: UInt64 = 1_000
+      while !slot.gpu.isIdle && pause < 1_000_000 {
+        await kernel.sleep(pause)
+        pause *= 2
+      }
+    }
   }
 
   /// Checks the whole machine between two runs: one line for each offence, empty when all holds.

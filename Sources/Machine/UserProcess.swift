@@ -34,8 +34,9 @@ public final class UserProcess {
   /// Closes every device; pages that live there stay, and come back when the CPU touches them.
   public func close() async {
     for gpu in contexts.indices {
-      await contexts[gpu]?.close()
+      let context = contexts[gpu]
       contexts[gpu] = nil
+      await context?.close()
     }
   }
 
@@ -90,10 +91,11 @@ public final class UserProcess {
   public func deviceLoad(_ address: VirtualAddress, count: Int, gpu: Int = 0)
     async throws(DeviceAccessError) -> [UInt8]
   {
-    let instance = try await instance(address, gpu)
-    let slot = machine.gpus[gpu]
-    let (result, bytes) = await watchingFaults(slot) {
-      await slot.gpu.load(instance: instance, GPUVirtualAddress(address.rawValue), count: count)
+    let context = try await submission(address, gpu)
+    let device = machine.gpus[gpu].gpu
+    let (result, bytes) = await context.run {
+      await device.load(
+        instance: context.instanceAddress, GPUVirtualAddress(address.rawValue), count: count)
     }
     try check(result, address)
     return bytes
@@ -103,18 +105,13 @@ public final class UserProcess {
   public func deviceStore(
     _ address: VirtualAddress, _ bytes: [UInt8], gpu: Int = 0
   ) async throws(DeviceAccessError) {
-    let instance = try await instance(address, gpu)
-    let slot = machine.gpus[gpu]
-    let result = await watchingFaults(slot) {
-      await slot.gpu.store(instance: instance, GPUVirtualAddress(address.rawValue), bytes)
+    let context = try await submission(address, gpu)
+    let device = machine.gpus[gpu].gpu
+    let result = await context.run {
+      await device.store(
+        instance: context.instanceAddress, GPUVirtualAddress(address.rawValue), bytes)
     }
     try check(result, address)
-  }
-
-  /// The driver knows that work of the process is on the GPU, since it came through a submission.
-  private func watchingFaults<T>(_ slot: MachineGPU, _ body: () async -> T) async -> T {
-    guard let svm = slot.svm else { return await body() }
-    return await svm.watchingFaults(body)
   }
 
   /// Adds to the 32-bit word at an aligned address in one step, as an atomic instruction of a
@@ -122,19 +119,20 @@ public final class UserProcess {
   public func deviceAtomicAdd(
     _ address: VirtualAddress, _ value: UInt32, gpu: Int = 0
   ) async throws(DeviceAccessError) -> UInt32 {
-    let instance = try await instance(address, gpu)
-    let slot = machine.gpus[gpu]
-    let (result, old) = await watchingFaults(slot) {
-      await slot.gpu.atomicAdd(instance: instance, GPUVirtualAddress(address.rawValue), value)
+    let context = try await submission(address, gpu)
+    let device = machine.gpus[gpu].gpu
+    let (result, old) = await context.run {
+      await device.atomicAdd(
+        instance: context.instanceAddress, GPUVirtualAddress(address.rawValue), value)
     }
     try check(result, address)
     return old
   }
 
   /// Work reaches a device that sleeps once it is awake again.
-  private func instance(
+  private func submission(
     _ address: VirtualAddress, _ gpu: Int
-  ) async throws(DeviceAccessError) -> VRAMAddress {
+  ) async throws(DeviceAccessError) -> SVMContext {
     guard contexts.indices.contains(gpu), let opened = contexts[gpu] else {
       throw .closed(address)
     }
@@ -144,7 +142,7 @@ public final class UserProcess {
       throw .asleep(address, error)
     }
     guard contexts[gpu] === opened else { throw .closed(address) }
-    return opened.instanceAddress
+    return opened
   }
 
   private func check(

@@ -44,6 +44,40 @@ import Testing
     }
   }
 
+  /// A process ends while its kernels run, alone or while the driver goes too: each access is done,
+  /// or cancelled, and nothing on the GPU finds its way by tables that are gone.
+  @Test(arguments: (1...40).map { Order.random(seed: $0) }, [false, true])
+  func processThatEnds_endsItsWork(order: Order, driverGoes: Bool) throws {
+    try withBench(pages: 2, order: order) { bench in
+      try await bench.fill(0..<2)
+      let machine = bench.machine
+      let other = try await machine.makeProcess("other")
+      let start = try await other.space.map(bytes: UInt64(4 * PageSize.bytes), .readWrite)
+      let running = [0, 2].map { first in
+        machine.kernel.spawn("gpu \(first)") {
+          for page in first..<first + 2 {
+            do throws(DeviceAccessError) {
+              try await other.deviceStore(start + page * PageSize.bytes, [1])
+              _ = try await bench.process.deviceLoad(bench.address(page % 2), count: 8)
+            } catch {
+              switch error {
+              case .closed, .cancelled: break
+              default: Issue.record("\(order): \(error)")
+              }
+            }
+          }
+        }
+      }
+      let driver = machine.kernel.spawn("unbinder") {
+        if driverGoes { await machine.unbindDriver() }
+      }
+      await machine.kernel.sleep(1_500)
+      await other.exit()
+      for task in running + [driver] { await task.join() }
+      #expect(await bench.damaged(0..<2) == [], "\(order)")
+    }
+  }
+
   /// bugs.md N20 and checks.md A10: a store of the GPU while the page moves is never lost.
   @Test(arguments: (1...100).map { Order.random(seed: $0) })
   func deviceStores_surviveMovesBothWays(order: Order) throws {

@@ -49,6 +49,23 @@ import Testing
     }
   }
 
+  /// A channel's first methods have no fence, so that nothing else waits for the engine.
+  @Test func quiescence_waitsForMethodsWithoutAFence() throws {
+    var found = 0
+    for moment: UInt64 in 0..<16 {
+      try withFalconBench(pages: 2) { bench in
+        let driver = try #require(bench.machine.driver)
+        try await driver.suspend()
+        try await driver.resume()
+        await bench.machine.kernel.sleep(moment * 250)
+        found += bench.machine.audit().count
+        await bench.machine.quiesce()
+        #expect(bench.machine.audit() == [], "after \(moment * 250) ns")
+      }
+    }
+    #expect(found > 0, "at some moment the engine runs")
+  }
+
   @Test func suspendAndResume_loadTheMicrocodeAgain() throws {
     try withFalconBench(pages: 20) { bench in
       try await bench.fill(0..<20)

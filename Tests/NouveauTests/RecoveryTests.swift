@@ -119,6 +119,20 @@ import Testing
     }
   }
 
+  /// A copy without the object of its methods would stop the host: such a channel is still dead.
+  @Test func rebuildThatCantBindTheObject_leavesTheChannelDead() throws {
+    let bench = try Bench()
+    try bench.withDevice { device throws(KernelError) in
+      let channel = device.copyChannel
+      channel.kill(.EIO)
+      device.kernel.failures.arm(.ringSpace, .nth(1))
+      let error = await KernelError.of { () throws(KernelError) in try await channel.rebuild() }
+      #expect(error == .EBUSY && channel.isKilled)
+      try await channel.rebuild()
+      try await copy(device, 0x100_0000, 0x200_0000).wait()
+    }
+  }
+
   @Test func rebuild_ofAHungChannel_endsItsFences() throws {
     let bench = try Bench()
     try bench.withDevice { device throws(KernelError) in

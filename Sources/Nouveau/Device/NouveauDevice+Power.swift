@@ -15,6 +15,8 @@ extension NouveauDevice {
   ///
   /// Kernel: nouveau_pmops_suspend, nouveau_do_suspend (nouveau_drm.c)
   public func suspend() async throws(KernelError) {
+    await stateLock.lock()
+    defer { stateLock.unlock() }
     guard state == .running else { throw .EINVAL }
     guard !device.isLost else { throw .ENODEV }
     let began = kernel.now
@@ -69,6 +71,8 @@ extension NouveauDevice {
   ///
   /// Kernel: nouveau_pmops_resume, nouveau_do_resume (nouveau_drm.c)
   public func resume() async throws(KernelError) {
+    await stateLock.lock()
+    defer { stateLock.unlock() }
     guard state == .suspended || state == .running && hasSleepers else { throw .EINVAL }
     let began = kernel.now
     do throws(KernelError) {
@@ -157,10 +161,12 @@ extension NouveauDevice {
   }
 
   /// Ends the driver's use of the device and gives everything back; works on a device that is
-  /// asleep or lost. A second call does nothing.
+  /// asleep or lost. A second call waits for the first and does nothing.
   ///
   /// Kernel: nouveau_drm_remove, nouveau_drm_device_fini (nouveau_drm.c)
   public func shutdown() async {
+    await stateLock.lock()
+    defer { stateLock.unlock() }
     guard state != .shutDown else { return }
     stopGraphics()
     for client in clients.reversed() { await client.release() }

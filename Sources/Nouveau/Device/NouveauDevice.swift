@@ -30,6 +30,9 @@ public final class NouveauDevice {
   package let copyChannel: Channel
   /// VRAM in bytes, reserved parts included.
   public let vramBytes: UInt64
+  /// Suspend, resume and unbinding come one after the other, whoever asks for them.
+  /// Kernel: device_lock (struct device.mutex)
+  let stateLock: SleepingLock
   package internal(set) var state = State.running
   /// The device was woken, but a client or a buffer wasn't.
   var hasSleepers = false
@@ -66,6 +69,7 @@ public final class NouveauDevice {
     function = units.function
     flushPage = units.flushPage
     copyChannel = channel
+    stateLock = SleepingLock(units.kernel, .deviceState)
     self.teardown = teardown
   }
 

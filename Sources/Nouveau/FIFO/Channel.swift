@@ -241,7 +241,13 @@ package final class Channel {
     fences.revive()
     killError = nil
     generation += 1
-    try await bindObject()
+    do throws(KernelError) {
+      try await bindObject()
+    } catch {
+      // Methods without their object would stop the host at the next copy: dead until the next try.
+      fail(error)
+      throw error
+    }
   }
 
   /// Gives everything back. Fences that the hardware doesn't complete end with `ECANCELED`.

@@ -9,7 +9,7 @@ extension SVM {
   package func audit(load: GPUAddressSpace.Load?) -> [String] {
     var offences = dmem.audit()
     if let load {
-      for svmm in processes.all {
+      for svmm in processes.staying {
         audit(svmm, &offences)
         auditStrayEntries(svmm, load, &offences)
       }

@@ -23,7 +23,9 @@ extension SVM {
   ///
   /// Kernel: nouveau_svm_fault, nouveau_range_fault
   func serve(_ fault: ReplayableFault) async -> FaultAnswer {
-    guard let svmm = processes.svmm(instance: fault.instance), let notifier = svmm.notifier else {
+    guard let svmm = processes.svmm(instance: fault.instance), !svmm.isLeaving,
+      let notifier = svmm.notifier
+    else {
       counters.cancelled += 1
       return .cancel
     }

@@ -16,6 +16,8 @@ public final class SVM: DeviceClient {
   private let faultQueue: WorkQueue
   private var faultWork: Work?
   private(set) var faultBuffer: FaultBuffer?
+  /// The driver leaves: nobody opens the device any more.
+  private var isReleasing = false
   public package(set) var counters = SVMCounters()
   /// How long a GPU fault is tried again while the CPU's page tables change under it.
   /// SOURCE: include/linux/hmm.h, HMM_RANGE_DEFAULT_TIMEOUT, 1000 ms
@@ -56,11 +58,15 @@ public final class SVM: DeviceClient {
 
   /// Lets a process use the device: from now on the GPU follows its page tables.
   ///
-  /// `EBUSY` when it does already; everything is taken back when a step fails (bugs.md L12).
+  /// `EBUSY` when it does already; everything is taken back when a step fails (bugs.md L12). Who is
+  /// about to leave is waited for.
   /// Kernel: nouveau_svmm_init
   package func bind(_ space: AddressSpace) async throws(KernelError) -> SVMM {
-    guard processes.svmm(of: space) == nil else { throw .EBUSY }
-    guard nouveau.state == .running, !nouveau.isLost else { throw .ENODEV }
+    while let old = processes.svmm(of: space) {
+      guard old.isLeaving else { throw .EBUSY }
+      await old.waitUntilGone()
+    }
+    guard nouveau.state == .running, !isReleasing, !nouveau.isLost else { throw .ENODEV }
     // A process's own addresses fill the space; the driver manages none of them.
     let empty = GPUVirtualAddress(0)..<GPUVirtualAddress(0)
     let gpuSpace = try GPUAddressSpace(
@@ -86,14 +92,21 @@ public final class SVM: DeviceClient {
   /// Ends a process's use of the device. Its pages stay where they are: a CPU fault still brings
   /// them back (bugs.md L10, T04).
   ///
-  /// The fault worker is drained first, because it may be serving this process (N17).
-  /// Kernel: nouveau_svmm_fini
+  /// The fault worker is drained first, because it may be serving this process (N17). What the
+  /// process still runs on the GPU ends before the memory goes that the GPU finds its tables by: an
+  /// access completes or its fault is cancelled; on a device that sleeps, after the resume. A
+  /// second call waits for the first.
+  /// Kernel: nouveau_svmm_fini, behind the end of the channels (nouveau_abi16_fini)
   package func unbind(_ svmm: SVMM) async {
-    processes.remove(svmm)
+    guard !svmm.isLeaving else { return await svmm.waitUntilGone() }
+    svmm.isLeaving = true
     await faultQueue.flush()
+    await svmm.waitForWork()
     await svmm.stopFollowing()
     await svmm.gpuSpace.destroy()
     nouveau.instanceMemory.free(svmm.instance)
+    processes.remove(svmm)
+    svmm.leave()
   }
 
   // MARK: the device's life
@@ -129,6 +142,7 @@ public final class SVM: DeviceClient {
 
   /// Everything comes back to RAM before the device goes; what a lost device held becomes poison.
   package func release() async {
+    isReleasing = true
     dmem.leavePeers()
     for svmm in processes.all { await unbind(svmm) }
     var result = await dmem.evictAll(isForced: true)

@@ -20,6 +20,10 @@ public final class SVMContext {
   /// failed. Kernel: nouveau_drm_ioctl (nouveau_drm.c)
   public func waitUntilAwake() async throws(KernelError) { try await svm.dmem.waitUntilAwake() }
 
+  /// Runs `body`, in which work of the process is on the GPU: the driver knows, since it came
+  /// through a submission. ``close()`` waits for its end.
+  public func run<T>(_ body: () async -> T) async -> T { await svm.run(of: svmm, body) }
+
   /// Moves what can be moved of a range to the device. `EINVAL` when a part isn't mapped or an end
   /// isn't page aligned; nothing has moved then. With `explains` the result says why pages stayed.
   /// Kernel: nouveau_svmm_bind
@@ -59,7 +63,8 @@ public final class SVMContext {
     return .none
   }
 
-  /// Closes the device for the process. Kernel: nouveau_svmm_fini
+  /// Closes the device for the process; what it runs on the GPU ends first.
+  /// Kernel: nouveau_svmm_fini
   public func close() async { await svm.unbind(svmm) }
 }
 

@@ -23,6 +23,14 @@ package final class SVMM {
   private(set) var notifier: IntervalNotifier?
   /// Invalidations that took translations away.
   package private(set) var invalidations: UInt64 = 0
+  /// The process has closed the device: what it has on the GPU ends, and its faults are cancelled.
+  var isLeaving = false { didSet { life.note() } }
+  /// Nothing of the process is on the device any more.
+  private(set) var isGone = false
+  /// Pieces of the process's work that are on the GPU.
+  private var running = 0
+  /// Wakes who waits for the end of the work, or of all.
+  private let life: WaitQueue
 
   /// Kernel: nouveau_svmm_init, the part that can't fail
   init(
@@ -35,7 +43,33 @@ package final class SVMM {
     self.device = device
     self.owner = owner
     mutex = SleepingLock(device.kernel, .svmm)
+    life = WaitQueue(device.kernel, "a process's work on the GPU")
   }
+
+  /// A piece of work goes to the GPU.
+  func beginWork() {
+    life.note()
+    running += 1
+  }
+
+  /// Ends what ``beginWork()`` began.
+  func endWork() {
+    life.note()
+    running -= 1
+    if running == 0 { life.wakeAll() }
+  }
+
+  /// Sleeps until nothing of the process runs on the GPU. Kernel: nouveau_channel_idle
+  func waitForWork() async { await life.wait { running == 0 } }
+
+  /// The last step of leaving.
+  func leave() {
+    isGone = true
+    life.wakeAll()
+  }
+
+  /// Sleeps until ``leave()``.
+  func waitUntilGone() async { await life.wait { isGone } }
 
   /// Begins to follow the CPU's page tables; `ENOMEM` when the notifier can't be had.
   func startFollowing() throws(KernelError) {

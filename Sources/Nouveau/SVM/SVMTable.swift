@@ -14,6 +14,9 @@ package final class SVMTable {
   /// The process whose GPU context has this instance block.
   func svmm(instance: VRAMAddress) -> SVMM? { all.first { $0.instanceAddress == instance } }
 
+  /// Those that keep the device open.
+  var staying: [SVMM] { all.filter { !$0.isLeaving } }
+
   func add(_ svmm: SVMM) { all.append(svmm) }
   func remove(_ svmm: SVMM) { all.removeAll { $0 === svmm } }
 }

@@ -57,10 +57,16 @@ extension MachineTarget {
     let place = try place(mapping)
     let range = place.range
     let last =
-      mappings.filter { $0.place.process === place.process }
-      .map { $0.place.range.end }.max() ?? range.end
+      (mappings.map(\.place) + moveTargets).filter { $0.process === place.process }
+      .map(\.range.end).max() ?? range.end
     // A page stays free between two mappings, as when they were made.
     let target = keep ? nil : last + 2 * PageSize.bytes
+    if let target {
+      moveTargets.append(
+        MappingPlace(
+          process: place.process, range: VirtualRange(start: target, bytes: range.bytes)))
+    }
+    defer { moveTargets.removeAll { $0.process === place.process && $0.range.start == target } }
     let flags: RemapFlags = keep ? [.mayMove, .dontUnmap] : [.mayMove, .fixed]
     let start = try await calling { () throws(KernelError) in
       try await place.space.remap(

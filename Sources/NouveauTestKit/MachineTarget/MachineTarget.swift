@@ -11,6 +11,8 @@ public final class MachineTarget {
   /// By their names in the scenario, in order of creation.
   var processes: [(name: String, process: UserProcess)] = []
   var mappings: [(name: String, place: MappingPlace)] = []
+  /// Where moves that are under way go to; two of one process must not meet.
+  var moveTargets: [MappingPlace] = []
   var pins: [(space: AddressSpace, pages: PinnedPages)?] = []
   var locks: [PFN?] = []
   /// The driver's counts when it was unbound, by GPU.
