@@ -7,6 +7,27 @@ import Testing
 
 /// `migrate_to_ram`: what a CPU access to a device page comes to.
 @Suite struct FaultTests {
+  /// Copies that are queued behind one that faults may fault too, when recovery has taken their
+  /// channel off the list already. What comes afterwards works.
+  @Test(arguments: Order.several)
+  func copiesThatFaultOneAfterTheOther_leaveAWorkingChannel(order: Order) throws {
+    try withBench(pages: 48, order: order) { bench in
+      try await bench.fill(0..<48)
+      let failures = bench.machine.kernel.failures
+      for passage: UInt64 in 1...3 { failures.arm(.copyFault, .nth(passage)) }
+      let movers = (0..<3).map { part in
+        bench.machine.kernel.spawn("mover \(part)") {
+          _ = try? await bench.process.migrateToDevice(bench.range(part * 16..<part * 16 + 16))
+        }
+      }
+      for mover in movers { await mover.join() }
+      failures.disarm()
+      #expect(try await bench.process.migrateToDevice(bench.all).error == nil, "\(order)")
+      #expect(bench.onDevice(0..<48) == 48, "\(order)")
+      #expect(await bench.damaged(0..<48) == [], "\(order)")
+    }
+  }
+
   @Test func fault_bringsBackOnePage() throws {
     try withBench(pages: 8) { bench in
       try await bench.fill(0..<8)

@@ -54,4 +54,26 @@ import Testing
       """
     ).holdsInOrders(120)
   }
+
+  /// A fault that waits for the resume holds the mmap lock, a move wants it for writing, a
+  /// migration comes behind the move, and the suspend waits for migrations: no circle.
+  @Test func suspendFaultMoveAndMigration_endEachOther() throws {
+    try Self.flow(
+      """
+        - parallel:
+            - name: sleeper
+              steps: [{suspend: }, {resume: }]
+            - name: toucher
+              steps: [{touch: {mapping: a}}]
+            - name: remapper
+              steps: [{move: {mapping: b}}]
+            - name: mover
+              steps:
+                - migrate: {mapping: b, to: device}
+                  fails: [none, EINVAL]
+                - migrate: {mapping: b, to: ram}
+                  fails: [none, EINVAL]
+      """
+    ).holdsInOrders(300)
+  }
 }

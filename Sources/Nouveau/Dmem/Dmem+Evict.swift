@@ -129,9 +129,7 @@ extension Dmem {
   /// try again. Kernel: nouveau_dmem_fini
   package func evictAll(isForced: Bool) async -> EvictionResult {
     var total = EvictionResult()
-    isClosed = true
-    // Faults that wait for the device to wake hold the pages that are wanted here.
-    activity.wakeAll()
+    close()
     // A chunk that is being made is finished first; later ones are refused. The mutex isn't held
     // while pages move, since their unmapping takes the svmm mutexes, which come before it.
     await chunkMutex.withLock { () async in }
@@ -167,6 +165,13 @@ extension Dmem {
     }
     await housekeeping.flush()
     return total
+  }
+
+  /// No chunk is made any more, and nobody waits for the device to wake: faults that do hold the
+  /// pages that an eviction wants, migrations the process.
+  func close() {
+    isClosed = true
+    activity.wakeAll()
   }
 
   private func reopen(_ chunk: DmemChunk) {

@@ -76,16 +76,19 @@ extension Dmem {
     scratch.buffers.explains = explains
     scratch.isWhole = true
     let request = MigrationRequest(range, owner: owner, select: [.system, .compound])
+    let arrival = await svmm.expect(range, of: owner)
     let pages: CollectedPages
     do throws(KernelError) {
       pages = try await svmm.space.migrateSetup(request, scratch.buffers)
     } catch {
+      svmm.forget(arrival)
       pagesFree(chunk.range)
       spareScratch.append(scratch)
       throw error
     }
     guard pages.collected > 0, pages[source: 0].isCompound, pages[source: 0].migrates else {
       // It was split meanwhile, or can't be taken as one.
+      svmm.forget(arrival)
       pages.abandon()
       pagesFree(chunk.range)
       spareScratch.append(scratch)
@@ -103,8 +106,8 @@ extension Dmem {
       }
     }
     return BatchInFlight(
-      pages: pages, scratch: scratch, fence: fence, submitError: submitError, range: range,
-      start: start)
+      pages: pages, scratch: scratch, fence: fence, submitError: submitError,
+      arrival: arrival, start: start)
   }
 
   /// Plans the copy or the clearing of a whole block; false when it could not be mapped.

@@ -26,9 +26,8 @@ extension Dmem {
     _ space: AddressSpace, _ range: VirtualRange, explains: Bool = false
   ) async throws(KernelError) -> MigrationResult {
     guard !range.isEmpty, range.isPageAligned else { throw .EINVAL }
-    try await beginOperation()
+    try await beginOperation(locking: space)
     defer { endOperation() }
-    await space.mmapLock.lockShared()
     defer { space.mmapLock.unlockShared() }
     let parts = try mappedParts(of: range, in: space)
     var result = MigrationResult()

@@ -30,8 +30,10 @@ struct BatchInFlight: ~Copyable {
   /// Nil when nothing had to be copied, or the copies couldn't be submitted.
   let fence: NouveauFence?
   let submitError: KernelError?
-  let range: VirtualRange
+  let arrival: Arrival
   let start: UInt64
+
+  var range: VirtualRange { arrival.range }
 }
 
 extension Dmem {
@@ -40,8 +42,9 @@ extension Dmem {
   /// Works in batches. While one is being copied the next is collected; each is committed only
   /// after its own fence. Pages that can't move stay, which is no error; a batch whose copies fail
   /// stays whole, and the result names the error. Throws `EINVAL` for a range that is empty,
-  /// unaligned or not wholly mapped, and what the core says of mappings that can't migrate. With
-  /// `explains` the result says of each page that stayed why it did.
+  /// unaligned or not wholly mapped, and what the core says of mappings that can't migrate;
+  /// `ENODEV` when the process closes the device or the driver leaves it asleep. With `explains`
+  /// the result says of each page that stayed why it did.
   ///
   /// LOCKING: takes the mmap lock for reading, then the svmm mutex.
   /// Kernel: nouveau_dmem_migrate_vma
@@ -49,10 +52,12 @@ extension Dmem {
     _ svmm: SVMM, _ range: VirtualRange, explains: Bool = false
   ) async throws(KernelError) -> MigrationResult {
     guard !range.isEmpty, range.isPageAligned else { throw .EINVAL }
-    try await beginOperation()
-    defer { endOperation() }
+    guard !svmm.isLeaving else { throw .ENODEV }
+    svmm.beginWork()
+    defer { svmm.endWork() }
     let space = svmm.space
-    await space.mmapLock.lockShared()
+    try await beginOperation(locking: space)
+    defer { endOperation() }
     kernel.trace.record(.mmapReadLock, range.start.rawValue, UInt64(range.pages))
     defer {
       space.mmapLock.unlockShared()
@@ -148,15 +153,18 @@ extension Dmem {
     var reservation = await reserve(count)
     let scratch = takeScratch()
     scratch.buffers.explains = explains
+    let arrival = await svmm.expect(range, of: owner)
     let collected: CollectedPages?
     do throws(KernelError) {
       collected = try await collect(svmm, range, scratch.buffers)
     } catch {
+      svmm.forget(arrival)
       release(reservation)
       spareScratch.append(scratch)
       throw error
     }
     guard let pages = collected else {
+      svmm.forget(arrival)
       release(reservation)
       noteStayed(range, scratch, &result)
       spareScratch.append(scratch)
@@ -177,8 +185,8 @@ extension Dmem {
     }
     release(reservation)
     return BatchInFlight(
-      pages: pages, scratch: scratch, fence: fence, submitError: submitError, range: range,
-      start: start)
+      pages: pages, scratch: scratch, fence: fence, submitError: submitError,
+      arrival: arrival, start: start)
   }
 
   private func collect(
@@ -259,7 +267,8 @@ extension Dmem {
     _ batch: consuming BatchInFlight, _ svmm: SVMM, _ result: inout MigrationResult
   ) async {
     let scratch = batch.scratch
-    let range = batch.range
+    let arrival = batch.arrival
+    let range = arrival.range
     let start = batch.start
     let fence = batch.fence
     var error = batch.submitError
@@ -269,6 +278,7 @@ extension Dmem {
       counters.copyFailures += UInt64(scratch.plan.pages)
       kernel.trace.record(.dmemCopyFailed, range.start.rawValue, UInt64(error.errno))
       if result.error == nil { result.error = error }
+      svmm.forget(arrival)
       dropAllDestinations(pages, scratch)
       pages.abandon(because: MigrationReason(.copyFailed, error: error))
       noteStayed(range, scratch, &result)
@@ -280,7 +290,7 @@ extension Dmem {
     if policy.hugeFolios, committed[source: 0].isCompound, committed[source: 0].migrates {
       counters.hugeToDevice += 1
     }
-    let moved = await svmm.map(committed, at: range.start, dmem: self)
+    let moved = await svmm.map(committed, arrival, dmem: self)
     counters.toDevice += UInt64(moved.pages)
     counters.cleared += UInt64(moved.withoutSource)
     result.moved += moved.pages

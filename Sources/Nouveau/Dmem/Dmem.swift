@@ -108,6 +108,21 @@ package final class Dmem {
     operations += 1
   }
 
+  /// Takes a process's mmap lock for reading, then begins an operation.
+  ///
+  /// The device is waited for without the lock, and the lock without an operation: a fault that
+  /// waits for the resume holds the lock, whoever wants it for writing keeps others from it, and
+  /// the suspend waits for operations.
+  func beginOperation(locking space: AddressSpace) async throws(KernelError) {
+    while true {
+      try await waitUntilAwake()
+      await space.mmapLock.lockShared()
+      if isActive { break }
+      space.mmapLock.unlockShared()
+    }
+    operations += 1
+  }
+
   /// Whether the device is suspended, or on the way there, and may still be woken.
   var isAsleep: Bool { !isActive && resumeError == nil }
 

@@ -92,6 +92,8 @@ package final class Runlist {
     if !(await waitForPreempt(channel)) {
       // An engine that doesn't let go is reset, and then lets go.
       await resetEngines { $0 == channel.id }
+      // It may have faulted again after recovery took it off the list; nobody else clears that.
+      clearFault()
       requestPreempt(channel)
       _ = await waitForPreempt(channel)
     }
@@ -214,12 +216,16 @@ package final class Runlist {
     channels.removeAll { $0.recovery == .running }
     await resetEngines { id in flagged.contains { $0.id == id } }
     _ = await commit()
-    // SOURCE: gk104_runl_fault_clear: what the host blocked by itself at the fault.
-    registers.write(NV_PFIFO.ERROR_SCHED_DISABLE, 1 << id)
+    clearFault()
     for _ in 0..<count { allow() }
     _ = await waitForSubmission()
     for channel in flagged { channel.recovery = .done }
   }
+
+  /// Lets the host schedule again what it blocked by itself at a fault.
+  ///
+  /// Kernel: gk104_runl_fault_clear (nvkm/engine/fifo/gk104.c)
+  private func clearFault() { registers.write(NV_PFIFO.ERROR_SCHED_DISABLE, 1 << id) }
 
   /// Resets each engine that is on a group for which `isFlagged` holds.
   ///

@@ -15,6 +15,9 @@ extension Dmem {
   func migrateFromAnywhere(
     _ svmm: SVMM, _ range: VirtualRange, explains: Bool
   ) async throws(KernelError) -> MigrationResult {
+    guard !svmm.isLeaving else { throw .ENODEV }
+    svmm.beginWork()
+    defer { svmm.endWork() }
     var fetched = FetchedPages()
     var taken: [VirtualRange] = []
     if policy.peers != .stay && !isClosed && !device.isLost, let peerGroup {
@@ -65,13 +68,13 @@ extension Dmem {
     guard let route = PeerRoute(from: peer, to: self, policy.peerEngine) else {
       return .notReachable
     }
+    let space = svmm.space
+    await space.mmapLock.lockShared()
+    defer { space.mmapLock.unlockShared() }
     guard beginOperationNow() else { return .notRunning }
     defer { endOperation() }
     guard peer.beginOperationNow() else { return .notRunning }
     defer { peer.endOperation() }
-    let space = svmm.space
-    await space.mmapLock.lockShared()
-    defer { space.mmapLock.unlockShared() }
     // What is no longer mapped, the migration behind this one says.
     guard let parts = try? mappedParts(of: range, in: space) else { return nil }
     let limit = min(policy.batchPages, peer.policy.batchPages)
@@ -99,10 +102,12 @@ extension Dmem {
     let scratch = takeScratch()
     defer { spareScratch.append(scratch) }
     let request = MigrationRequest(range, owner: route.source.owner, select: .devicePrivate)
+    let arrival = await svmm.expect(range, of: route.source.owner)
     let pages: CollectedPages
     do throws(KernelError) {
       pages = try await svmm.space.migrateSetup(request, scratch.buffers)
     } catch {
+      svmm.forget(arrival)
       release(reservation)
       return nil
     }
@@ -117,12 +122,13 @@ extension Dmem {
     if let error {
       counters.copyFailures += UInt64(scratch.plan.pages)
       kernel.trace.record(.dmemCopyFailed, range.start.rawValue, UInt64(error.errno))
+      svmm.forget(arrival)
       dropAllDestinations(pages, scratch)
       pages.abandon(because: MigrationReason(.copyFailed, error: error))
       return .copyFailed(error)
     }
     let committed = await pages.commit()
-    let moved = await svmm.map(committed, at: range.start, dmem: self).pages
+    let moved = await svmm.map(committed, arrival, dmem: self).pages
     committed.finalize()
     counters.toDevice += UInt64(moved)
     counters.fromPeers += UInt64(moved)

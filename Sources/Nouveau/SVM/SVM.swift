@@ -94,8 +94,8 @@ public final class SVM: DeviceClient {
   ///
   /// The fault worker is drained first, because it may be serving this process (N17). What the
   /// process still runs on the GPU ends before the memory goes that the GPU finds its tables by: an
-  /// access completes or its fault is cancelled; on a device that sleeps, after the resume. A
-  /// second call waits for the first.
+  /// access completes or its fault is cancelled, a migration ends; on a device that sleeps, after
+  /// the resume. A second call waits for the first.
   /// Kernel: nouveau_svmm_fini, behind the end of the channels (nouveau_abi16_fini)
   package func unbind(_ svmm: SVMM) async {
     guard !svmm.isLeaving else { return await svmm.waitUntilGone() }
@@ -143,6 +143,7 @@ public final class SVM: DeviceClient {
   /// Everything comes back to RAM before the device goes; what a lost device held becomes poison.
   package func release() async {
     isReleasing = true
+    dmem.close()
     dmem.leavePeers()
     for svmm in processes.all { await unbind(svmm) }
     var result = await dmem.evictAll(isForced: true)

@@ -19,6 +19,8 @@ package final class SVMM {
   let mutex: SleepingLock
   /// LOCKING: `mutex`.
   var mirrored = MirroredPages()
+  /// Batches on their way to the device.
+  var arrivals: [Arrival] = []
   /// Set while the process uses the device.
   private(set) var notifier: IntervalNotifier?
   /// Invalidations that took translations away.
@@ -27,7 +29,7 @@ package final class SVMM {
   var isLeaving = false { didSet { life.note() } }
   /// Nothing of the process is on the device any more.
   private(set) var isGone = false
-  /// Pieces of the process's work that are on the GPU.
+  /// Pieces of the process's work that are on the GPU, and migrations under way for it.
   private var running = 0
   /// Wakes who waits for the end of the work, or of all.
   private let life: WaitQueue
@@ -46,7 +48,7 @@ package final class SVMM {
     life = WaitQueue(device.kernel, "a process's work on the GPU")
   }
 
-  /// A piece of work goes to the GPU.
+  /// A piece of work goes to the GPU, or a migration begins.
   func beginWork() {
     life.note()
     running += 1
@@ -59,7 +61,8 @@ package final class SVMM {
     if running == 0 { life.wakeAll() }
   }
 
-  /// Sleeps until nothing of the process runs on the GPU. Kernel: nouveau_channel_idle
+  /// Sleeps until nothing of the process runs on the GPU, and nobody maps anything for it there.
+  /// Kernel: nouveau_channel_idle
   func waitForWork() async { await life.wait { running == 0 } }
 
   /// The last step of leaving.
@@ -117,19 +120,22 @@ package final class SVMM {
   /// Maps the pages of a batch that did move, writable only if the CPU's entry was (bugs.md R17);
   /// others get no entry (V09, N11).
   ///
-  /// Their pages are still locked, so nothing can take them away before the entries stand. When a
-  /// table can't be had the pages stay without translation: the GPU faults on them later.
+  /// What the core has changed since the batch was collected gets none either. When a table can't
+  /// be had the pages stay without translation: the GPU faults on them later.
   ///
   /// LOCKING: takes the svmm mutex. Kernel: nouveau_pfns_map
   func map(
-    _ committed: borrowing CommittedPages, at start: VirtualAddress, dmem: Dmem
+    _ committed: borrowing CommittedPages, _ arrival: Arrival, dmem: Dmem
   ) async -> (pages: Int, withoutSource: Int) {
+    defer { forget(arrival) }
+    let start = arrival.range.start
     var moved = 0
     var withoutSource = 0
-    let runs = movedRuns(committed, dmem, &moved, &withoutSource)
+    var runs = movedRuns(committed, dmem, &moved, &withoutSource)
     if moved == 0 { return (0, 0) }
     await mutex.lock()
     defer { mutex.unlock() }
+    if !arrival.changed.isEmpty { runs = arrival.unchanged(of: runs) }
     // A GPU read may have mapped the zero page since the batch was collected: that place has no
     // migration entry to wait for. The core's notice of replacing it is our own, so it was let
     // pass.
@@ -211,6 +217,7 @@ extension SVMM: IntervalNotifierOperations {
       // Our own migrations are announced to us as well; there the driver takes away what moves, and
       // no more (R65).
       if event.kind == .migrate && event.owner === owner { return }
+      noteChange(event)
       await unmapLocked(event.range)
     }
     return true

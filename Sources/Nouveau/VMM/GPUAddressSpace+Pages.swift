@@ -130,4 +130,12 @@ package struct GPUPTERun {
   package var pages: Int
   /// The first page's entry.
   package var first: GPUPTE
+
+  /// What of the run lies in pages `from..<to`; nil when nothing does.
+  func part(from: Int, to: Int) -> GPUPTERun? {
+    let (from, to) = (max(from, start), min(to, start + pages))
+    guard from < to else { return nil }
+    let offset = UInt64(from - start) << UInt64(PageSize.shift)
+    return GPUPTERun(start: from, pages: to - from, first: first.advanced(by: offset))
+  }
 }
