@@ -44,6 +44,30 @@ import Testing
     }
   }
 
+  /// A page that was read back from swap space is writable and clean for the CPU, with its old copy
+  /// still there; the GPU's store leaves no mark in the CPU's entry, and must not be lost when the
+  /// page goes out again. The same for a page that was given up lazily.
+  @Test(arguments: [Advice.pageOut, .free])
+  func deviceStore_makesThePageDirty(advice: Advice) throws {
+    try withBench(pages: 2, configure: { $0.swapBytes = 1 << 20 }) { bench in
+      let space = bench.process.space
+      try await bench.fill(0..<2)
+      try await space.advise(bench.all, .pageOut)
+      _ = try await space.load(bench.address(0), count: 1)
+      if advice == .free { try await space.advise(bench.all, .free) }
+      try await bench.process.deviceStore(bench.address(0, 16), [7, 8, 9])
+      try await space.advise(bench.all, .pageOut)
+      // A page that was given up lazily and written since stays; the next reclaim swaps it out.
+      if advice == .pageOut {
+        guard case .swap = space.entry(at: bench.address(0)).location else {
+          Issue.record("\(space.entry(at: bench.address(0)))")
+          return
+        }
+      }
+      #expect(try await space.load(bench.address(0, 16), count: 3) == [7, 8, 9])
+    }
+  }
+
   /// A process ends while its kernels run, alone or while the driver goes too: each access is done,
   /// or cancelled, and nothing on the GPU finds its way by tables that are gone.
   @Test(arguments: (1...40).map { Order.random(seed: $0) }, [false, true])

@@ -10,9 +10,16 @@ extension MemoryManager {
     invariant(!held.isReleased, "pages at \(held.address) unpinned twice")
     held.isReleased = true
     for pfn in held.pfns {
-      if dirty && pfn != Self.zeroPage { pages[folio(pfn.index)].flags.insert(.dirty) }
+      if dirty { markDirty(pfn) }
       drop(held.hold, pfn)
     }
+  }
+
+  /// Says that a page's bytes are newer than any copy of them in swap space or in a file
+  /// (`set_page_dirty_lock`). For who writes past the CPU's entries, whose dirty bit stays as it
+  /// was; a mirror says it when it maps a page for writing, before the mapping can be used.
+  public func markDirty(_ pfn: PFN) {
+    if pfn != Self.zeroPage { pages[folio(pfn.index)].flags.insert(.dirty) }
   }
 
   /// Gives pinned pages back.

@@ -166,6 +166,10 @@ extension SVM {
           }
         #endif
         svmm.mirrored.insert(address.page, bus)
+        // The GPU's stores leave no mark in the CPU's entry, which may be writable and clean, as
+        // after a read of a page in swap space: reclaim would take the old copy for good.
+        // QUIRK(nouveau): the kernel doesn't; xe does, right behind hmm_range_fault.
+        if word.isWritable { dmem.mm.markDirty(page) }
       }
     } catch {
       return .failed(error)

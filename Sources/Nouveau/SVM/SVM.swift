@@ -133,9 +133,11 @@ public final class SVM: DeviceClient {
 
   package func resumeFailed(_ error: KernelError) { dmem.resumeFailed(error) }
 
-  /// Sleeps until what the driver does by itself has ended: faults that it serves, and work of
-  /// device memory. Between its steps the driver's books and the GPU's page tables may differ.
+  /// Sleeps until what the driver does by itself has ended: recovery of channels, faults that it
+  /// serves, and work of device memory. Between its steps the driver's books and the GPU's page
+  /// tables may differ.
   package func quiesce() async {
+    if !nouveau.fifo.recoveryQueue.isIdle { await nouveau.fifo.recoveryQueue.flush() }
     if !faultQueue.isIdle { await faultQueue.flush() }
     if !dmem.housekeeping.isIdle { await dmem.housekeeping.flush() }
   }
