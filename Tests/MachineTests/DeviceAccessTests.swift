@@ -44,6 +44,32 @@ import Testing
     }
   }
 
+  /// While a process closes the device its migrations are refused; who opens it again gets it when
+  /// all of the old is gone.
+  @Test(arguments: Order.several)
+  func deviceThatIsBeingClosed_isOpenedAgain(order: Order) throws {
+    try withBench(pages: 8, order: order) { bench in
+      try await bench.fill(0..<8)
+      let svm = try #require(bench.machine.svm)
+      let svmm = try #require(svm.processes.all.first)
+      let mover = bench.machine.kernel.spawn("mover") {
+        _ = try? await bench.process.migrateToDevice(bench.all)
+      }
+      await bench.machine.kernel.sleep(500)
+      let closer = bench.machine.kernel.spawn("closer") { await bench.process.close() }
+      while !svmm.isLeaving { await bench.machine.kernel.sleep(100) }
+      await #expect(throws: KernelError.ENODEV) {
+        _ = try await svm.dmem.migrateToDevice(svmm, bench.all)
+      }
+      try await bench.process.open(svm)
+      #expect(svm.processes.all.count == 1 && svm.processes.all.first !== svmm, "\(order)")
+      await closer.join()
+      await mover.join()
+      _ = try await bench.process.migrateToDevice(bench.all)
+      #expect(bench.onDevice(0..<8) == 8, "\(order)")
+    }
+  }
+
   /// A page that was read back from swap space is writable and clean for the CPU, with its old copy
   /// still there; the GPU's store leaves no mark in the CPU's entry, and must not be lost when the
   /// page goes out again. The same for a page that was given up lazily.

@@ -10,6 +10,9 @@ extension SVM {
     var offences = dmem.audit()
     if let load {
       for svmm in processes.staying {
+        if !svmm.arrivals.isEmpty {
+          offences.append("svm: \(svmm.arrivals.count) batches of \(svmm.space.name) stay watched")
+        }
         audit(svmm, &offences)
         auditStrayEntries(svmm, load, &offences)
       }

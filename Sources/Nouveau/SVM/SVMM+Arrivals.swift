@@ -39,7 +39,7 @@ extension SVMM {
     return arrival
   }
 
-  /// Ends what ``expect(_:)`` began.
+  /// Ends what ``expect(_:of:)`` began.
   func forget(_ arrival: Arrival) { arrivals.removeAll { $0 === arrival } }
 
   /// A part of the address space is about to change.
@@ -60,9 +60,9 @@ extension Arrival {
     var runs = runs
     for part in changed {
       let first = max(part.start, range.start).page - range.start.page
-      let last = (min(part.end, range.end) - 1 as VirtualAddress).page - range.start.page
+      let end = (min(part.end, range.end) + (PageSize.bytes - 1)).page - range.start.page
       runs = runs.flatMap { run in
-        [run.part(from: run.start, to: Int(first)), run.part(from: Int(last) + 1, to: .max)]
+        [run.part(from: run.start, to: Int(first)), run.part(from: Int(end), to: .max)]
           .compactMap { $0 }
       }
     }

@@ -26,7 +26,7 @@ package final class SVMM {
   /// Invalidations that took translations away.
   package private(set) var invalidations: UInt64 = 0
   /// The process has closed the device: what it has on the GPU ends, and its faults are cancelled.
-  var isLeaving = false { didSet { life.note() } }
+  package internal(set) var isLeaving = false { didSet { life.note() } }
   /// Nothing of the process is on the device any more.
   private(set) var isGone = false
   /// Pieces of the process's work that are on the GPU, and migrations under way for it.
