@@ -21,6 +21,17 @@ import Testing
     #expect(machine.audit() == [])
   }
 
+  @Test func batchThatStaysWatched_isNamed() throws {
+    try withBench(pages: 2) { bench in
+      let (dmem, _) = try await firstChunk(bench)
+      let svmm = try #require(bench.machine.svm?.processes.all.first)
+      let arrival = await svmm.expect(bench.all, of: dmem.owner)
+      #expect(bench.machine.audit() == ["svm: the batch at \(bench.address(0)) stays watched"])
+      svmm.forget(arrival)
+      #expect(bench.machine.audit() == [])
+    }
+  }
+
   /// All pages moved to the device, and the chunk that they lie in.
   private func firstChunk(_ bench: Bench) async throws -> (Dmem, DmemChunk) {
     try await bench.fill(0..<bench.pages)

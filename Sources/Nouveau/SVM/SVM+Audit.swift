@@ -10,8 +10,8 @@ extension SVM {
     var offences = dmem.audit()
     if let load {
       for svmm in processes.staying {
-        if !svmm.arrivals.isEmpty {
-          offences.append("svm: \(svmm.arrivals.count) batches of \(svmm.space.name) stay watched")
+        for arrival in svmm.arrivals {
+          offences.append("svm: the batch at \(arrival.range.start) stays watched")
         }
         audit(svmm, &offences)
         auditStrayEntries(svmm, load, &offences)

@@ -1,6 +1,6 @@
 import Base
 import KernelRuntime
-import LinuxMM
+package import LinuxMM
 
 /// A batch on its way to the device, and what the core has changed in its range meanwhile.
 ///
@@ -8,7 +8,7 @@ import LinuxMM
 /// their entries away: `MADV_DONTNEED` takes a migration entry as it takes any other, and needs the
 /// mmap lock for reading only, as a migration does. The notice of it is all that the driver learns
 /// (R50), and a page that was taken away must get no translation: it goes to somebody else.
-final class Arrival {
+package final class Arrival {
   let range: VirtualRange
   /// Whose pages are collected, as the notice of the migration says.
   private let owner: PagemapOwner
@@ -32,7 +32,7 @@ final class Arrival {
 extension SVMM {
   /// Watches a range from before its collection on; sleeps while it is being changed.
   // QUIRK(nouveau): the kernel maps what has moved without a look at the sequence.
-  func expect(_ range: VirtualRange, of owner: PagemapOwner) async -> Arrival {
+  package func expect(_ range: VirtualRange, of owner: PagemapOwner) async -> Arrival {
     if let notifier { _ = await notifier.readBegin() }
     let arrival = Arrival(range, owner)
     arrivals.append(arrival)
@@ -40,7 +40,7 @@ extension SVMM {
   }
 
   /// Ends what ``expect(_:of:)`` began.
-  func forget(_ arrival: Arrival) { arrivals.removeAll { $0 === arrival } }
+  package func forget(_ arrival: Arrival) { arrivals.removeAll { $0 === arrival } }
 
   /// A part of the address space is about to change.
   ///
